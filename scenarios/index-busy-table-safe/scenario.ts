@@ -1,0 +1,16 @@
+import { defineScenario } from 'pg-rehearse'
+
+export default defineScenario({
+  description: 'The same index built CONCURRENTLY: slower, but nothing waits for it.',
+  schema: '../../seeds/shop/schema.sql',
+  seed: '../../seeds/shop/seed.ts',
+  production: {
+    rows: {
+      customers: 12_000_000,
+      products: 2_400_000,
+      inventory: 2_400_000,
+      orders: 48_000_000,
+      order_items: 72_000_000,
+    },
+  },
+})

@@ -1,0 +1,2 @@
+-- name: every_contact_has_a_source
+select id from contacts where source is null;

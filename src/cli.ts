@@ -1,0 +1,169 @@
+#!/usr/bin/env node
+/** The command line: the only place that reads arguments and environment, prints, and sets the exit code. */
+import { Command, CommanderError, Option } from 'commander'
+import { closeAllNow } from './branches/index.js'
+import { budget, duration, formats, oneOf, positiveNumber, wholeNumber } from './commands/options.js'
+import { report } from './commands/report.js'
+import { run, type Console } from './commands/run.js'
+import { EXIT, RehearsalError } from './errors.js'
+import type { Budgets } from './recording.js'
+import type { Format } from './report/index.js'
+import { version } from './version.js'
+
+const interrupt = new AbortController()
+const io: Console = { stdout: process.stdout, stderr: process.stderr, env: process.env, signal: interrupt.signal }
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.on(signal, () => {
+    // The second time, nobody wants to wait for a tidy end.
+    if (interrupt.signal.aborted) {
+      closeAllNow()
+      process.exit(signal === 'SIGTERM' ? EXIT.sigterm : EXIT.sigint)
+    }
+    interrupt.abort(new RehearsalError('INTERRUPTED', { signal }))
+  })
+
+interface RunFlags {
+  branch: 'embedded'
+  postgres?: 16 | 17 | 18
+  rows?: number
+  rate?: number
+  connections?: number
+  warmup?: number
+  baseline?: number
+  rollout?: number
+  settle?: number
+  maxDuration?: number
+  seed?: number
+  port?: number
+  budget: Budgets
+  failOn: 'warn' | 'fail'
+  out?: string
+  format: Format[]
+  json?: true
+  quiet?: true
+}
+
+const OUTPUT = [
+  new Option('--budget <metric=limit>', 'a limit, e.g. lock.held=500ms or lock.held=100ms:500ms (warn:fail); may be repeated')
+    .argParser(budget)
+    .default({}, 'see README'),
+  new Option('--fail-on <level>', 'exit with 1 from this verdict on: warn or fail')
+    .argParser(oneOf('--fail-on', ['warn', 'fail'] as const))
+    .default('fail'),
+  new Option('--out <folder>', 'where the report goes'),
+  new Option('--format <list>', 'what is written beside recording.json: html, json, md')
+    .argParser(formats)
+    .default(['html', 'json', 'md'], 'html,json,md'),
+  new Option('--json', 'the report as JSON on stdout'),
+  new Option('--quiet', 'only the verdict on stderr'),
+]
+
+const program = new Command('rehearse')
+  .description('Rehearses a PostgreSQL schema migration under the traffic of the old and the new release, on a throw-away database.')
+  .version(version)
+  .option('--debug', 'show stack traces')
+  .configureOutput({ outputError: () => undefined })
+  .showHelpAfterError(false)
+  .exitOverride()
+
+const runCommand = program
+  .command('run', { isDefault: true })
+  .description('rehearse scenario folders (default: the current folder)')
+  .argument('[scenario...]', 'folders with migrations/*.sql, old.sql, ...; see "Scenario folders" in the README')
+  .addOption(
+    new Option('--branch <provider>', 'where the throw-away database comes from: embedded')
+      .argParser(oneOf('--branch', ['embedded'] as const))
+      .default('embedded'),
+  )
+  .addOption(
+    new Option('--postgres <major>', 'major version of the embedded server: 16, 17 or 18')
+      .argParser((text: string) => Number(oneOf('--postgres', ['16', '17', '18'] as const)(text))),
+  )
+  .addOption(new Option('--rows <n>', 'rows of the largest table').argParser(wholeNumber('--rows', 1)))
+  .addOption(new Option('--rate <per second>', 'operations a second of each release').argParser(positiveNumber('--rate')))
+  .addOption(new Option('--connections <n>', 'connections of each release').argParser(wholeNumber('--connections', 1, 80)))
+  .addOption(new Option('--warmup <duration>', 'traffic before the baseline').argParser(duration('--warmup')))
+  .addOption(new Option('--baseline <duration>', 'the old release alone').argParser(duration('--baseline')))
+  .addOption(new Option('--rollout <duration>', 'from the old release to the new').argParser(duration('--rollout')))
+  .addOption(new Option('--settle <duration>', 'the new release alone').argParser(duration('--settle')))
+  .addOption(new Option('--max-duration <duration>', 'the migration is stopped after this').argParser(duration('--max-duration')))
+  .addOption(new Option('--seed <number>', 'same number, same data, same traffic').argParser(wholeNumber('--seed', 0)))
+  .addOption(new Option('--port <number>', 'TCP port of the database on 127.0.0.1 (default: a free one)').argParser(wholeNumber('--port', 1, 65_535)))
+for (const option of OUTPUT) runCommand.addOption(option)
+runCommand.action(async (folders: string[], flags: RunFlags) => {
+  process.exitCode = await run(
+    folders,
+    {
+      overrides: {
+        rows: flags.rows,
+        seedNumber: flags.seed,
+        postgres: flags.postgres,
+        rate: flags.rate,
+        connections: flags.connections,
+        phases: { warmupMs: flags.warmup, baselineMs: flags.baseline, rolloutMs: flags.rollout, settleMs: flags.settle },
+        maxDurationMs: flags.maxDuration,
+        budgets: flags.budget,
+      },
+      out: flags.out ?? null,
+      formats: flags.format,
+      json: flags.json ?? false,
+      quiet: flags.quiet ?? false,
+      failOn: flags.failOn,
+      port: flags.port ?? null,
+      commandLine: commandLine(process.argv.slice(2)),
+    },
+    io,
+  )
+})
+
+const reportCommand = program
+  .command('report')
+  .description('judge and render a stored recording again')
+  .argument('<recording.json>', 'recording.json, or report.json')
+for (const option of OUTPUT) reportCommand.addOption(option)
+reportCommand.action(async (file: string, flags: Omit<RunFlags, 'branch'>) => {
+  process.exitCode = await report(
+    file,
+    {
+      budgets: flags.budget,
+      out: flags.out ?? null,
+      formats: flags.format,
+      json: flags.json ?? false,
+      quiet: flags.quiet ?? false,
+      failOn: flags.failOn,
+    },
+    io,
+  )
+})
+
+/** As one would type it again. */
+const commandLine = (args: readonly string[]): string =>
+  ['rehearse', ...args].map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`)).join(' ')
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  process.exitCode = explain(error)
+}
+
+/** One line and, where there is one, a hint; the stack only with --debug. */
+function explain(error: unknown): number {
+  const debug = process.argv.includes('--debug')
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return EXIT.ok
+    process.stderr.write(`rehearse: ${error.message.replace(/^error: /, '')} (rehearse --help lists what there is)\n`)
+    return EXIT.usage
+  }
+  if (error instanceof RehearsalError) {
+    process.stderr.write(`rehearse: ${error.message}\n`)
+    if (error.hint !== null) process.stderr.write(`  ${error.hint}\n`)
+    if (debug) process.stderr.write(`${error.stack ?? ''}\n${error.cause instanceof Error ? (error.cause.stack ?? '') : ''}\n`)
+    return error.exitCode
+  }
+  process.stderr.write(
+    debug && error instanceof Error
+      ? `${error.stack ?? error.message}\n`
+      : `rehearse: something went wrong in the tool itself (${error instanceof Error ? error.name : 'unknown'}); run it again with --debug and report it\n`,
+  )
+  return EXIT.cannot
+}

@@ -1,0 +1,59 @@
+/** Values of flags, read strictly: what cannot be understood is a usage error that names the flag. */
+import { RehearsalError } from '../errors.js'
+import { isMetric, METRICS } from '../judge/budgets.js'
+import type { Budgets } from '../recording.js'
+import { parseDuration } from '../scenario.js'
+import { renderers, type Format } from '../report/index.js'
+
+const usage = (message: string): RehearsalError => new RehearsalError('USAGE', { message })
+
+export const wholeNumber =
+  (flag: string, low: number, high = Number.MAX_SAFE_INTEGER) =>
+  (text: string): number => {
+    const value = Number(text.replaceAll('_', ''))
+    if (!Number.isInteger(value) || value < low || value > high)
+      throw usage(`${flag} must be a whole number ${high === Number.MAX_SAFE_INTEGER ? `of at least ${low}` : `from ${low} to ${high}`}, not "${text}"`)
+    return value
+  }
+
+export const positiveNumber =
+  (flag: string) =>
+  (text: string): number => {
+    const value = Number(text)
+    if (!(value > 0 && Number.isFinite(value))) throw usage(`${flag} must be a number above 0, not "${text}"`)
+    return value
+  }
+
+export const duration =
+  (flag: string) =>
+  (text: string): number => {
+    const value = parseDuration(text)
+    if (value === null) throw usage(`${flag} must be a duration such as 500ms, 30s or 5m, not "${text}"`)
+    return value
+  }
+
+export const oneOf =
+  <T extends string>(flag: string, values: readonly T[]) =>
+  (text: string): T => {
+    const value = values.find((v) => v === text)
+    if (value === undefined) throw usage(`${flag} must be one of ${values.join(', ')}, not "${text}"`)
+    return value
+  }
+
+/** `html,json,md` */
+export function formats(text: string): Format[] {
+  const known = Object.keys(renderers) as Format[]
+  return text.split(',').map((part) => oneOf('--format', known)(part.trim()))
+}
+
+/** `lock.held=500ms` sets the failing limit; `lock.held=100ms:500ms` the warning and the failing one. Repeatable. */
+export function budget(text: string, before: Budgets): Budgets {
+  const [metric, value, ...rest] = text.split('=')
+  if (metric === undefined || value === undefined || rest.length > 0 || !isMetric(metric))
+    throw usage(`--budget must be <metric>=<limit>, with a metric of ${Object.keys(METRICS).join(', ')}, not "${text}"`)
+  const limits = value.split(':').map(duration('--budget'))
+  const [first = 0, second] = limits
+  if (limits.length > 2) throw usage(`--budget ${metric}: one limit, or two as <warn>:<fail>, not "${value}"`)
+  const warn = METRICS[metric].warn
+  return { ...before, [metric]: second === undefined ? { warn: Math.min(warn, first), fail: first } : { warn: first, fail: second } }
+}

@@ -1,0 +1,71 @@
+/** The output folder: opened before the run, so that a typo does not cost a rehearsal, and written whatever happens. */
+import { mkdir, open, rm, rmdir, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { dirname, join } from 'node:path'
+import { RehearsalError } from '../errors.js'
+import type { Recording, Report } from '../recording.js'
+import { renderers, type Format } from '../report/index.js'
+
+const FILES: Record<Format, string> = { html: 'report.html', json: 'report.json', md: 'report.md' }
+
+export interface Output {
+  folder: string
+  /** Writes the recording first: the rest can be made from it again. Returns the paths written. */
+  write(recording: Recording, report: Report): Promise<string[]>
+  /** Removes what was opened, when there is nothing to write. */
+  discard(): Promise<void>
+}
+
+/** `reports/<name>/<UTC time>-<first 7 of the commit, or of the scenario's content>`. */
+export function defaultFolder(name: string, git: string | null, content: string, now: Date): string {
+  const time = now.toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '')
+  const id = git ?? createHash('sha256').update(content).digest('hex')
+  return join('reports', name.replace(/[^\w.-]/g, '-'), `${time}-${id.slice(0, 7)}`)
+}
+
+/** Throws OUTPUT_UNWRITABLE. */
+export async function openOutput(folder: string, formats: readonly Format[]): Promise<Output> {
+  const names = ['recording.json', ...formats.map((format) => FILES[format])]
+  const created: string[] = []
+  let path = folder
+  try {
+    const first = await mkdir(folder, { recursive: true })
+    for (const name of names) {
+      path = join(folder, name)
+      const handle = await open(path, 'a')
+      const { size } = await handle.stat()
+      await handle.close()
+      if (size === 0) created.push(path)
+    }
+    return {
+      folder,
+      async write(recording, report) {
+        const written: string[] = []
+        const put = async (name: string, text: string): Promise<void> => {
+          const file = join(folder, name)
+          await writeFile(file, text)
+          written.push(file)
+        }
+        await put('recording.json', `${JSON.stringify(recording, null, 2)}\n`)
+        for (const format of formats) await put(FILES[format], renderers[format](report))
+        return written
+      },
+      async discard() {
+        for (const file of created) await rm(file, { force: true })
+        if (first === undefined) return
+        // Only folders that were made here, and only while they are empty.
+        for (let at = folder; ; at = dirname(at)) {
+          try {
+            await rmdir(at)
+          } catch {
+            return
+          }
+          if (at === first || dirname(at) === at) return
+        }
+      },
+    }
+  } catch (error) {
+    const message = error instanceof Error ? error.message.replace(/^(\w+): ([^,]*),.*$/, '$2') : String(error)
+    throw new RehearsalError('OUTPUT_UNWRITABLE', { path, message }, error)
+  }
+}

@@ -1,0 +1,125 @@
+/** `rehearse run [scenario-folder...]`: loads and checks all of them, then rehearses one after the other. */
+import { readdir } from 'node:fs/promises'
+import { EXIT, RehearsalError } from '../errors.js'
+import { gitRevision } from '../environment.js'
+import { judge } from '../judge/index.js'
+import { plan } from '../plan.js'
+import type { Report } from '../recording.js'
+import { rehearse } from '../rehearse.js'
+import { loadScenario, type Scenario, type ScenarioOverrides } from '../scenario.js'
+import type { Format } from '../report/index.js'
+import { formatMs } from '../report/units.js'
+import { progress } from '../terminal/progress.js'
+import { summary } from '../terminal/summary.js'
+import { defaultFolder, openOutput } from './output.js'
+
+export interface RunOptions {
+  overrides: ScenarioOverrides
+  out: string | null
+  formats: Format[]
+  json: boolean
+  quiet: boolean
+  failOn: 'warn' | 'fail'
+  port: number | null
+  commandLine: string
+}
+
+/** What a command may touch of the process. */
+export interface Console {
+  stdout: NodeJS.WriteStream
+  stderr: NodeJS.WriteStream
+  env: Readonly<Record<string, string | undefined>>
+  signal: AbortSignal
+}
+
+/** Returns the exit code. */
+export async function run(folders: readonly string[], options: RunOptions, console: Console): Promise<number> {
+  const paths = folders.length > 0 ? folders : ['.']
+  const scenarios: Scenario[] = []
+  for (const path of paths) scenarios.push(await loadScenario(path, options.overrides).catch((error: unknown) => explain(error, folders)))
+  const codes: number[] = []
+  const reports: Report[] = []
+  for (const scenario of scenarios) {
+    const { code, report } = await one(scenario, options, console, scenarios.length > 1)
+    codes.push(code)
+    if (report) reports.push(report)
+    if (console.signal.aborted) break
+  }
+  if (options.json) {
+    const value: unknown = scenarios.length === 1 ? reports[0] : reports
+    if (value !== undefined) console.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+  }
+  return worst(codes)
+}
+
+/** Without a folder named, the current one was looked at: say what to name. */
+async function explain(error: unknown, folders: readonly string[]): Promise<never> {
+  if (folders.length === 0 && error instanceof RehearsalError && error.code === 'NO_SCENARIO') {
+    const known = await readdir('scenarios').catch(() => [])
+    throw new RehearsalError('NO_SCENARIO', {
+      path: '.',
+      reason: `${error.details['reason'] ?? ''}${known.length > 0 ? `; there are ${known.map((n) => `scenarios/${n}`).join(', ')}` : ''}`,
+    })
+  }
+  throw error
+}
+
+async function one(
+  scenario: Scenario,
+  options: RunOptions,
+  console: Console,
+  several: boolean,
+): Promise<{ code: number; report: Report | null }> {
+  const content = scenario.migrations.map((file) => file.sha256).join('')
+  const folder = options.out
+    ? several
+      ? `${options.out}/${scenario.name}`
+      : options.out
+    : defaultFolder(scenario.name, await gitRevision(scenario.folder), content, new Date())
+  const output = await openOutput(folder, options.formats)
+  const view = options.quiet ? { emit: () => undefined, stop: () => undefined } : progress(console.stderr, console.env)
+  let recording
+  try {
+    view.emit({ type: 'step', text: planLine(scenario) })
+    recording = await rehearse(scenario, {
+      signal: console.signal,
+      emit: view.emit,
+      commandLine: options.commandLine,
+      ...(options.port === null ? {} : { port: options.port }),
+    })
+  } catch (error) {
+    view.stop()
+    await output.discard()
+    throw error
+  }
+  view.stop()
+  const report = judge(recording)
+  const paths = await output.write(recording, report)
+  const text = summary(report, {
+    colour: console.stderr.isTTY && !console.env['NO_COLOR'],
+    ascii: !/utf-?8/i.test(console.env['LC_ALL'] ?? console.env['LC_CTYPE'] ?? console.env['LANG'] ?? 'UTF-8'),
+    width: Math.min(100, console.stderr.columns || 80),
+    paths,
+  })
+  console.stderr.write(options.quiet ? `${text.split('\n')[0] ?? ''}\n` : `\n${text}\n`)
+  return { code: codeOf(report, options.failOn), report }
+}
+
+function planLine(scenario: Scenario): string {
+  const { passes, expectedMs } = plan(scenario)
+  return `${scenario.name}: ${passes.map((pass) => `${pass.kind} pass`).join(', then ')}; about ${formatMs(expectedMs)} and the migration's own time, at most ${formatMs(scenario.maxDurationMs)} of it`
+}
+
+/** The exit code of a report: what stopped it counts before what it found. */
+export function codeOf(report: Report, failOn: 'warn' | 'fail'): number {
+  const { stopped } = report.recording
+  if (stopped) return new RehearsalError(stopped.code as RehearsalError['code'], { signal: /SIGTERM/.test(stopped.message) ? 'SIGTERM' : 'SIGINT' }).exitCode
+  if (report.verdict === 'fail' || (report.verdict === 'warn' && failOn === 'warn')) return EXIT.fail
+  return report.verdict === 'inconclusive' ? EXIT.inconclusive : EXIT.ok
+}
+
+/** Of several: an interruption first, then a proved failure, then what could not be done, then what proved nothing. */
+export function worst(codes: readonly number[]): number {
+  for (const code of [EXIT.sigint, EXIT.sigterm, EXIT.fail, EXIT.cannot, EXIT.usage, EXIT.inconclusive]) if (codes.includes(code)) return code
+  return EXIT.ok
+}

@@ -1,0 +1,123 @@
+/** judge(recording) -> Report: every opinion of the harness is made here, from facts alone. Pure. */
+import { SCHEMA_VERSION, type BudgetResult, type Budgets, type Finding, type Recording, type Report, type Verdict } from '../recording.js'
+import { limits, level, METRICS, type Metric } from './budgets.js'
+import { readFacts, type Facts } from './facts.js'
+import { relationSummaries } from './relations.js'
+import { codeBreaks } from './rules/code-breaks.js'
+import { bulkWrites, checksFail, leftovers, rollback } from './rules/data.js'
+import { felt, lockHeld, lockTimeoutMissing, operationBlocked } from './rules/locks.js'
+import { migrationFails } from './rules/migration-fails.js'
+import { preparedBreaks } from './rules/prepared.js'
+import { deadlock, health, migrationWaited, trafficErrors } from './rules/traffic.js'
+import { ownDurations, projectionOf, workUnderLock } from './rules/work-under-lock.js'
+
+export type Rule = (facts: Facts) => Finding[]
+
+/** In the order in which findings of equal severity are shown. */
+export const rules = [
+  migrationFails,
+  codeBreaks,
+  deadlock,
+  checksFail,
+  leftovers,
+  lockHeld,
+  operationBlocked,
+  workUnderLock,
+  trafficErrors,
+  preparedBreaks,
+  lockTimeoutMissing,
+  bulkWrites,
+  rollback,
+  migrationWaited,
+  health,
+] satisfies Rule[]
+
+const ORDER: Record<Finding['severity'], number> = { fail: 0, inconclusive: 1, warn: 2, info: 3 }
+
+/**
+ * Judges a recording. `budgets` replace single limits of the recording's own. fail beats inconclusive beats warn beats
+ * pass: what was proved stays proved when something else could not be measured.
+ */
+export function judge(recording: Recording, budgets: Budgets = {}): Report {
+  const judged: Recording = { ...recording, budgets: { ...recording.budgets, ...budgets } }
+  const facts = readFacts(judged)
+  const findings = rules.flatMap((rule) => rule(facts)).sort((a, b) => ORDER[a.severity] - ORDER[b.severity])
+  const verdict = verdictOf(findings)
+  return {
+    kind: 'report',
+    schemaVersion: SCHEMA_VERSION,
+    verdict,
+    headline: headline(verdict, findings, judged),
+    budgets: budgetResults(facts),
+    findings,
+    relations: relationSummaries(facts),
+    recording: judged,
+  }
+}
+
+function verdictOf(findings: readonly Finding[]): Verdict {
+  for (const severity of ['fail', 'inconclusive', 'warn'] as const) if (findings.some((f) => f.severity === severity)) return severity
+  return 'pass'
+}
+
+function headline(verdict: Verdict, findings: readonly Finding[], recording: Recording): string {
+  const worst = findings[0]
+  if (verdict !== 'pass' && worst) return worst.title
+  const statements = recording.migrations.reduce((sum, file) => sum + file.statements.length, 0)
+  return `${statements} ${statements === 1 ? 'statement' : 'statements'} ran under traffic: nobody was blocked beyond the limits, and both releases worked throughout`
+}
+
+/** Every limit with the worst value measured against it. */
+function budgetResults(facts: Facts): BudgetResult[] {
+  return (Object.keys(METRICS) as Metric[]).map((metric) => {
+    const limit = limits(metric, facts.recording.budgets)
+    const worst = worstOf(metric, facts)
+    const base = { metric, label: METRICS[metric].label, unit: METRICS[metric].unit, ...limit }
+    if (!worst)
+      return { ...base, measured: facts.timed ? 0 : null, low: facts.timed ? 0 : null, high: facts.timed ? 0 : null, projected: null, worstAt: null, status: facts.timed ? 'ok' : 'not measured' }
+    const at = facts.at(worst.statement)
+    const statuses = [level(worst, limit)]
+    if (worst.projected) statuses.push(level({ low: worst.projected.lowMs, high: worst.projected.lowMs }, limit))
+    return {
+      ...base,
+      measured: (worst.low + worst.high) / 2,
+      low: worst.low,
+      high: worst.high,
+      projected: worst.projected,
+      worstAt: at ? `${at.file}:${at.line}` : null,
+      status: statuses.includes('fail') ? 'fail' : statuses.includes('warn') ? 'warn' : 'ok',
+    }
+  })
+}
+
+interface Worst {
+  low: number
+  high: number
+  statement: string
+  projected: BudgetResult['projected']
+}
+
+function worstOf(metric: Metric, facts: Facts): Worst | null {
+  const candidates: Worst[] = []
+  if (metric === 'lock.held') {
+    for (const span of felt(facts)) {
+      if (!span.heldMs) continue
+      candidates.push({ low: span.heldMs.lowMs, high: span.heldMs.highMs, statement: span.statement, projected: null })
+    }
+  } else if (metric === 'operation.blocked') {
+    for (const group of facts.timed?.blocked ?? [])
+      candidates.push({ low: group.longestMs.lowMs, high: group.longestMs.highMs, statement: group.statement, projected: null })
+  } else {
+    for (const under of facts.underLock)
+      for (const duration of ownDurations(facts, under.run.statement))
+        candidates.push({ low: duration, high: duration, statement: under.run.statement, projected: null })
+  }
+  const worst = candidates.sort((a, b) => b.high - a.high)[0] ?? null
+  if (metric === 'lock.held') {
+    const projected = facts.underLock
+      .flatMap((under) => projectionOf(facts, under.run)?.projection ?? [])
+      .sort((a, b) => b.lowMs - a.lowMs)[0]
+    if (worst && projected) worst.projected = projected
+  }
+  return worst
+}

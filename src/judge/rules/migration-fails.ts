@@ -1,0 +1,61 @@
+import type { Finding, MigrationRun } from '../../recording.js'
+import type { Facts } from '../facts.js'
+import { finding, oneLine } from '../words.js'
+
+/** The migration fails at rest, or only while traffic runs; or it does not end in time. */
+export function migrationFails(facts: Facts): Finding[] {
+  const { quiet, timed } = facts
+  const findings: Finding[] = []
+  if (quiet && !quiet.migration.outcome.ok) {
+    findings.push(failure(facts, quiet.migration, 'migration-fails', 'The migration fails', quiet.leftovers.halfApplied))
+  } else if (timed && !timed.migration.outcome.ok && !timed.migration.timedOut) {
+    findings.push(
+      failure(facts, timed.migration, 'fails-under-traffic', 'The migration fails only under traffic', timed.leftovers.halfApplied),
+    )
+  }
+  if (timed?.migration.timedOut && facts.recording.complete) {
+    findings.push(
+      finding('migration-too-long', 'fail', 'The migration did not end within the permitted time', {
+        evidence: ['It was stopped by the harness; see maxDuration.'],
+        at: facts.at(timed.migration.statements.at(-1)?.statement ?? null),
+      }),
+    )
+  }
+  return findings
+}
+
+/** Fixes for the failures that people meet most, by SQLSTATE. */
+const ADVICE: Record<string, { text: string; sql: string | null }> = {
+  '25001': {
+    text: 'Move it to a file of its own that runs without a transaction (first line `-- rehearse: no-transaction`, and the same in your migration tool).',
+    sql: null,
+  },
+  '23502': {
+    text: 'Rows without a value are there. Give the column a default or fill it first, and see that the running release fills it too; then demand it.',
+    sql: null,
+  },
+  '23505': {
+    text: 'Duplicates are there. Remove them first; drop an INVALID index that is left over before you try again.',
+    sql: null,
+  },
+  '55P03': { text: 'lock_timeout did its work: nothing was blocked for longer. Run the migration with retries.', sql: null },
+}
+
+function failure(facts: Facts, run: MigrationRun, rule: string, title: string, halfApplied: readonly string[]): Finding {
+  const error = run.outcome.ok ? null : run.outcome.error
+  const statement = run.failedStatement === null ? null : facts.statement(run.failedStatement)
+  const evidence = [
+    error ? `${error.sqlstate} (${error.condition}): ${error.message}.` : 'The server reported an error.',
+  ]
+  if (statement) evidence.push(`Failing statement: ${oneLine(statement.sql, 200)}`)
+  if (halfApplied.length > 0)
+    evidence.push(
+      `${halfApplied.length} statement(s) before it are committed and stay: the schema is half migrated, and running the migration again starts from there.`,
+    )
+  else evidence.push('Everything before it was rolled back with it.')
+  return finding(rule, 'fail', `${title}: ${error?.sqlstate ?? ''} ${error?.message ?? ''}`.trim(), {
+    evidence,
+    at: facts.at(run.failedStatement),
+    advice: error ? (ADVICE[error.sqlstate] ?? null) : null,
+  })
+}

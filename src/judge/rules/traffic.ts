@@ -1,0 +1,98 @@
+import type { Finding, PhaseName, TrafficError } from '../../recording.js'
+import { unhealthy } from '../../health.js'
+import type { Facts } from '../facts.js'
+import { count, finding, oneLine } from '../words.js'
+
+/** A deadlock with the migration in the cycle. */
+export function deadlock(facts: Facts): Finding[] {
+  return (facts.timed?.deadlocks ?? [])
+    .filter((d) => d.involvesMigration)
+    .map((d) =>
+      finding('deadlock', 'fail', `Deadlock with the migration: ${d.victim} was cancelled (40P01)`, {
+        evidence: [`In the cycle: ${d.participants.join(', ')}.`],
+        at: facts.at(d.statement),
+        advice: { text: 'Take the locks in the order in which the application takes them, or one table per transaction.', sql: null },
+      }),
+    )
+}
+
+/** Structural classes: the schema, not the moment, made the statement fail. */
+const STRUCTURAL = /^(42|0A|22|23|25|428|P0)/
+
+/**
+ * Errors of traffic that the compat matrix does not explain: an (operation, SQLSTATE) that was absent from the baseline
+ * or is clearly more frequent than there (three times the rate and at least five more than expected).
+ */
+export function trafficErrors(facts: Facts): Finding[] {
+  const { timed, quiet } = facts
+  if (!timed) return []
+  const lengths = new Map<PhaseName, number>()
+  for (const phase of timed.phases) lengths.set(phase.name, (lengths.get(phase.name) ?? 0) + phase.endMs - phase.startMs)
+  return timed.errors.flatMap((error) => {
+    if (error.hidden || error.error.sqlstate === '40P01') return []
+    if (explained(facts, error)) return []
+    const base = (error.phases.warmup ?? 0) + (error.phases.baseline ?? 0)
+    const baseMs = (lengths.get('warmup') ?? 0) + (lengths.get('baseline') ?? 0)
+    const later = error.count - base
+    const laterMs = (lengths.get('migrate') ?? 0) + (lengths.get('rollout') ?? 0) + (lengths.get('settled') ?? 0)
+    const expected = baseMs > 0 ? (base / baseMs) * laterMs : 0
+    const clearlyMore = base === 0 ? later > 0 : later > 3 * expected && later > expected + 5
+    if (!clearlyMore) return []
+    const structural = STRUCTURAL.test(error.error.sqlstate)
+    return [
+      finding('traffic-errors', structural ? 'fail' : 'warn', `${error.operation} (${error.release} release) failed ${count(later, 'time')} with ${error.error.sqlstate} under traffic`, {
+        evidence: [
+          `${error.error.sqlstate} (${error.error.condition}): ${error.error.message}.`,
+          base === 0 ? 'Absent from the baseline.' : `In the baseline ${base} in ${Math.round(baseMs / 1000)} s.`,
+          quiet ? 'At rest the operation works on every state, so it is the running together that breaks it.' : '',
+        ].filter((sentence) => sentence !== ''),
+      }),
+    ]
+  })
+}
+
+/** The matrix already says that this operation fails like this on some state. */
+function explained(facts: Facts, error: TrafficError): boolean {
+  return (facts.quiet?.compat ?? []).some(
+    (cell) =>
+      cell.release === error.release &&
+      cell.operation === error.operation &&
+      ((!cell.fresh.ok && cell.fresh.error.sqlstate === error.error.sqlstate) ||
+        (cell.prepared !== null && !cell.prepared.ok && cell.prepared.error.sqlstate === error.error.sqlstate)),
+  )
+}
+
+/** Long waits of the migration itself: CONCURRENTLY for older transactions, or a lock behind a long one. */
+export function migrationWaited(facts: Facts): Finding[] {
+  return (facts.timed?.migrationWaits ?? [])
+    .filter((wait) => wait.waitedMs.lowMs > 1_000)
+    .map((wait) =>
+      finding('migration-waited', 'info', `The migration waited for ${wait.lockType === 'virtualxid' ? 'older transactions' : `a ${wait.lockType} lock`}`, {
+        evidence: [
+          `${oneLine(facts.statement(wait.statement)?.sql ?? '')} waited ${Math.round(wait.waitedMs.lowMs)} ms${wait.waitedFor.length > 0 ? ` for ${wait.waitedFor.join(', ')}` : ''}.`,
+        ],
+        at: facts.at(wait.statement),
+      }),
+    )
+}
+
+/** What makes the measurement itself worthless. */
+export function health(facts: Facts): Finding[] {
+  const { recording, timed, quiet } = facts
+  if (!recording.complete)
+    return [
+      finding('incomplete', 'inconclusive', `The rehearsal did not come to its end: ${recording.stopped?.message ?? 'it was stopped'}`, {
+        evidence: ['What was recorded until then is in this report; nothing can be concluded from what is missing.'],
+      }),
+    ]
+  if (!quiet || !timed)
+    return [finding('incomplete', 'inconclusive', `The ${quiet ? 'timed' : 'quiet'} pass is missing`)]
+  return unhealthy(timed, recording.budgets).map((cause) =>
+    finding(`inconclusive-${cause.cause}`, 'inconclusive', cause.sentence, {
+      advice:
+        cause.cause === 'generator'
+          ? { text: 'Rehearse with a lower --rate, or on a machine with more free cores.', sql: null }
+          : null,
+    }),
+  )
+}

@@ -1,0 +1,149 @@
+import type { Finding, Projection, StatementRun } from '../../recording.js'
+import { level, limits } from '../budgets.js'
+import type { Facts, UnderLock } from '../facts.js'
+import { project } from '../projection.js'
+import { count, finding, ms, oneLine, operationsInWords } from '../words.js'
+import { saferWay } from './locks.js'
+
+/** Work that grows with a table, done by one statement. */
+export interface Growing {
+  relation: string
+  work: Projection['work']
+  rows: number
+}
+
+const BULK_ROWS = 1_000
+
+/** What of a statement's work grows with a table that existed before. The heaviest kind first. */
+export function growing(run: StatementRun, rowsHere: (relation: string) => number | null): Growing[] {
+  const work = run.work
+  if (!work) return []
+  const found: Growing[] = []
+  const add = (relation: string, kind: Projection['work'], rows: number): void => {
+    if (rows > 0 && !found.some((g) => g.relation === relation)) found.push({ relation, work: kind, rows })
+  }
+  for (const rewrite of work.rewrites) add(rewrite.relation, 'rewrite', rewrite.rows ?? rowsHere(rewrite.relation) ?? 0)
+  for (const build of work.indexBuilds) add(build.table, 'index build', rowsHere(build.table) ?? 0)
+  for (const scan of work.scans) if (scan.existedBefore) add(scan.relation, 'scan', rowsHere(scan.relation) ?? scan.rows / scan.passes)
+  for (const rows of work.rowsWritten) {
+    const written = rows.inserted + rows.updated + rows.deleted
+    if (rows.existedBefore && written >= BULK_ROWS) add(rows.relation, 'rows written', rowsHere(rows.relation) ?? written)
+  }
+  return found
+}
+
+/** Durations of a statement without its waits for locks, in both passes. */
+export function ownDurations(facts: Facts, statement: string): number[] {
+  const quiet = facts.quietRun(statement)
+  const timed = facts.timedRun(statement)
+  const waited = Math.max(0, ...facts.spansOf(statement).filter((s) => s.how !== 'client stamps').map((s) => s.waitedMs.lowMs))
+  const durations = quiet?.outcome.ok ? [quiet.endMs - quiet.startMs] : []
+  if (timed?.outcome.ok) durations.push(Math.max(0, timed.endMs - timed.startMs - waited))
+  return durations
+}
+
+/** The projection of the statement's heaviest growing work to production's size, where that size is known. */
+export function projectionOf(facts: Facts, run: StatementRun): { growing: Growing; projection: Projection | null } | null {
+  const candidates = growing(run, facts.rowsHere)
+  let best: { growing: Growing; projection: Projection | null } | null = null
+  for (const candidate of candidates) {
+    const production = facts.productionRows(candidate.relation)
+    const projection =
+      production === null
+        ? null
+        : project({
+            relation: candidate.relation,
+            work: candidate.work,
+            rowsHere: candidate.rows,
+            rowsInProduction: production,
+            durationsMs: ownDurations(facts, run.statement),
+            constantMs: (facts.recording.environment?.roundTripMs ?? 0.5) * 2,
+          })
+    if (!best || (projection && (!best.projection || projection.lowMs > best.projection.lowMs)))
+      best = { growing: candidate, projection }
+  }
+  return best
+}
+
+const WORK_IN_WORDS: Record<Projection['work'], string> = {
+  rewrite: 'rewrites the table',
+  scan: 'reads the whole table',
+  'index build': 'builds an index over the table',
+  'rows written': 'writes many of its rows',
+}
+
+/**
+ * A rewrite, a full scan, an index build or bulk writes while a lock is held that conflicts with what traffic does
+ * there. What was measured is judged by the rule for held locks; this one judges what it becomes at production's size,
+ * and statements that are long in themselves.
+ */
+export function workUnderLock(facts: Facts): Finding[] {
+  return facts.underLock.flatMap((under) => {
+    const projected = projectionOf(facts, under.run)
+    const measured = ownDurations(facts, under.run.statement)
+    const longest = Math.max(0, ...measured)
+    const statementLimit = limits('statement.underLock', facts.recording.budgets)
+    const findings: Finding[] = []
+    if (projected) findings.push(...grows(facts, under, projected, longest))
+    if (!projected && statementLimit.warn !== null && longest > statementLimit.warn)
+      findings.push(
+        finding('long-under-lock', 'warn', `A statement of ${ms(longest)} ran while ${under.lock.mode} on ${under.lock.relation} was held`, {
+          evidence: [lockSentence(facts, under)],
+          at: facts.at(under.run.statement),
+          relation: under.lock.relation,
+        }),
+      )
+    return findings
+  })
+}
+
+const lockSentence = (facts: Facts, under: UnderLock): string => {
+  const taken = facts.at(under.takenBy)
+  return `Its transaction holds ${under.lock.mode} on ${under.lock.relation}${
+    taken && under.takenBy !== under.run.statement ? `, taken at ${taken.file}:${taken.line}` : ''
+  }, which conflicts with ${operationsInWords(under.operations)}.`
+}
+
+function grows(
+  facts: Facts,
+  under: UnderLock,
+  projected: { growing: Growing; projection: Projection | null },
+  longest: number,
+): Finding[] {
+  const { growing: work, projection } = projected
+  const statement = facts.statement(under.run.statement)
+  const what = `${under.lock.mode} on ${under.lock.relation} is held while ${oneLine(statement?.sql ?? '', 60)} ${WORK_IN_WORDS[work.work]}${
+    work.relation === under.lock.table ? '' : ` ${work.relation}`
+  }`
+  const rest = {
+    at: facts.at(under.run.statement),
+    relation: under.lock.relation,
+    projection,
+    advice: statement ? saferWay(statement.sql, statement.kind, under.lock.table) : null,
+  }
+  const measured = `Measured here: ${ms(longest)} over ${count(Math.round(work.rows), 'row')} of ${work.relation}.`
+  if (!projection)
+    return [
+      finding('grows-under-lock', 'warn', what, {
+        ...rest,
+        evidence: [
+          lockSentence(facts, under),
+          measured,
+          `It grows with ${work.relation}, and how many rows production has there is not known.`,
+        ],
+        advice: rest.advice ?? { text: 'State production.rows, so that the time can be projected.', sql: null },
+      }),
+    ]
+  const held = limits('lock.held', facts.recording.budgets)
+  const severity = level({ low: projection.lowMs, high: projection.lowMs }, held)
+  return [
+    finding('work-under-lock', severity === 'ok' ? 'info' : severity, what, {
+      ...rest,
+      evidence: [
+        lockSentence(facts, under),
+        measured,
+        `Projected to ${count(projection.rowsInProduction, 'row')} in production: ${ms(projection.lowMs)} to ${ms(projection.highMs)} (a projection, not a measurement).`,
+      ],
+    }),
+  ]
+}

@@ -1,0 +1,253 @@
+/**
+ * Runs plain SQL migrations the way the scenario declares (`file`, `all`, `statement`, `batch`, or no transaction) and
+ * keeps the stamps from which lock times are bracketed. Transaction boundaries come from ReadyForQuery, not from a model.
+ */
+import type { MigrationFile, MigrationRun, PgError, Statement, StatementRun, TransactionMode, Work } from '../recording.js'
+import { toPgError } from '../pg/errors.js'
+import { statementFacts } from '../sql/split.js'
+import type { Execution, MigrationSession } from './session.js'
+
+/** The stamps of one transaction: what its locks' lives are bracketed with. */
+export interface TransactionTrace {
+  ordinal: number
+  kind: 'explicit' | 'message' | 'autocommit'
+  statements: string[]
+  startMs: number
+  /** The exchange whose processing released the locks: COMMIT, ROLLBACK, the autocommitted or the failing statement. */
+  end: { sentMs: number; readyMs: number }
+  committed: boolean
+}
+
+export interface MigrationTrace {
+  run: MigrationRun
+  transactions: TransactionTrace[]
+  warnings: string[]
+}
+
+export interface Hooks {
+  /** `inTransaction`: the statement joins a transaction that outlives it. */
+  beforeStatement?: (statement: Statement, inTransaction: boolean) => Promise<void>
+  /** Returns the work the statement did, where that is measured. `aborted`: its transaction can no longer be asked. */
+  afterStatement?: (statement: Statement, state: { inTransaction: boolean; aborted: boolean }) => Promise<Work | null>
+  /** After each committed transaction, while the session is idle. */
+  afterCommit?: (transaction: TransactionTrace) => Promise<void>
+}
+
+export interface RunOptions {
+  transaction: TransactionMode
+  hooks?: Hooks
+  /**
+   * Quiet pass only: autocommitted statements that may run in a transaction block get one of their own, and `batch`
+   * files are sent statement by statement in one, so that each statement's locks can be read before they are released.
+   */
+  dissect?: boolean
+  signal?: AbortSignal
+  onStatement?: (statement: Statement, state: 'started' | 'ok' | 'failed', sqlstate: string | null) => void
+}
+
+export async function runMigration(
+  session: MigrationSession,
+  files: readonly MigrationFile[],
+  options: RunOptions,
+): Promise<MigrationTrace> {
+  return new Runner(session, options).run(files)
+}
+
+class Runner {
+  readonly #session: MigrationSession
+  readonly #options: RunOptions
+  readonly #runs: StatementRun[] = []
+  readonly #transactions: TransactionTrace[] = []
+  readonly #warnings: string[] = []
+  #open: TransactionTrace | null = null
+  #failure: { error: PgError; statement: string | null } | null = null
+
+  constructor(session: MigrationSession, options: RunOptions) {
+    this.#session = session
+    this.#options = options
+  }
+
+  async run(files: readonly MigrationFile[]): Promise<MigrationTrace> {
+    const { transaction } = this.#options
+    let startMs: number | null = null
+    let endMs = 0
+    const together = transaction === 'all' && files.some((file) => file.transaction !== 'none')
+    for (const file of files) {
+      if (this.#stopped()) break
+      const own = file.transaction
+      if (own === 'none' && this.#open) await this.#finish()
+      if (own === 'batch' && file.statements.length > 1) await this.#runBatch(file)
+      else if (own === 'all' || own === 'file') {
+        if (!this.#open) await this.#begin()
+        for (const statement of file.statements) if (!this.#stopped()) await this.#runStatement(statement)
+        if (own === 'file' || !together) await this.#finish()
+      } else for (const statement of file.statements) if (!this.#stopped()) await this.#runAlone(statement)
+    }
+    if (this.#open) {
+      if (together || this.#failure) await this.#finish()
+      else {
+        this.#warnings.push('The migration ended inside a transaction that it had opened itself; it was rolled back.')
+        await this.#end('ROLLBACK')
+      }
+    }
+    startMs = this.#transactions[0]?.startMs ?? 0
+    endMs = this.#transactions.at(-1)?.end.readyMs ?? startMs
+    const run: MigrationRun = {
+      startMs,
+      endMs,
+      outcome: this.#failure ? { ok: false, error: this.#failure.error } : { ok: true },
+      failedStatement: this.#failure?.statement ?? null,
+      timedOut: this.#options.signal?.aborted ?? false,
+      statements: this.#runs,
+      transactions: this.#transactions.map((t) => ({
+        ordinal: t.ordinal,
+        startMs: t.startMs,
+        endMs: t.end.readyMs,
+        end: t.committed ? 'committed' : 'rolled back',
+        statements: t.statements,
+        kind: t.kind,
+      })),
+    }
+    return { run, transactions: this.#transactions, warnings: this.#warnings }
+  }
+
+  #stopped(): boolean {
+    return this.#failure !== null || (this.#options.signal?.aborted ?? false)
+  }
+
+  async #begin(): Promise<void> {
+    const x = await this.#session.execute('BEGIN')
+    if (x.failed) return this.#fail(x, null)
+    this.#open = this.#newTransaction('explicit', x.sentMs)
+  }
+
+  #newTransaction(kind: TransactionTrace['kind'], startMs: number): TransactionTrace {
+    const transaction: TransactionTrace = {
+      ordinal: this.#transactions.length + 1,
+      kind,
+      statements: [],
+      startMs,
+      end: { sentMs: startMs, readyMs: startMs },
+      committed: false,
+    }
+    this.#transactions.push(transaction)
+    return transaction
+  }
+
+  #fail(x: Execution, statement: string | null): void {
+    this.#failure ??= { error: toPgError(x.error), statement }
+  }
+
+  /** COMMIT what is open; after a failure, ROLLBACK. */
+  async #finish(): Promise<void> {
+    if (!this.#open && this.#session.tap.status === 'I') return
+    await this.#end(this.#stopped() ? 'ROLLBACK' : 'COMMIT')
+  }
+
+  async #end(command: 'COMMIT' | 'ROLLBACK'): Promise<void> {
+    const aborted = this.#session.tap.status === 'E'
+    const x = await this.#session.execute(command)
+    const transaction = this.#open
+    this.#open = null
+    if (x.failed) this.#fail(x, transaction?.statements.at(-1) ?? null)
+    if (!transaction) return
+    // A failed statement has already released the locks of its transaction.
+    if (!aborted) transaction.end = { sentMs: x.sentMs, readyMs: x.readyMs }
+    transaction.committed = command === 'COMMIT' && !x.failed && !aborted
+    if (transaction.committed) await this.#options.hooks?.afterCommit?.(transaction)
+  }
+
+  /** A statement outside any transaction of ours. */
+  async #runAlone(statement: Statement): Promise<void> {
+    const facts = statementFacts(statement.sql)
+    const mayWrap =
+      this.#options.dissect === true &&
+      !this.#open &&
+      facts.transaction === null &&
+      !facts.refusesTransactionBlock &&
+      !facts.mayCommit &&
+      !facts.isSet
+    if (!mayWrap) return this.#runStatement(statement)
+    await this.#begin()
+    if (this.#open) await this.#runStatement(statement)
+    await this.#finish()
+  }
+
+  async #runStatement(statement: Statement): Promise<void> {
+    const { hooks, onStatement } = this.#options
+    const wasOpen = this.#session.tap.status === 'T'
+    await hooks?.beforeStatement?.(statement, wasOpen)
+    onStatement?.(statement, 'started', null)
+    const x = await this.#session.execute(statement.sql)
+    const stays = x.status !== 'I'
+    const transaction = (this.#open ??= this.#newTransaction(stays ? 'explicit' : 'autocommit', x.sentMs))
+    transaction.statements.push(statement.id)
+    const error = x.failed ? toPgError(x.error) : null
+    const run: StatementRun = {
+      statement: statement.id,
+      transaction: transaction.ordinal,
+      startMs: x.sentMs,
+      endMs: x.readyMs,
+      outcome: error ? { ok: false, error } : { ok: true },
+      work: null,
+    }
+    this.#runs.push(run)
+    onStatement?.(statement, error ? 'failed' : 'ok', error?.sqlstate ?? null)
+    if (x.failed) {
+      transaction.end = { sentMs: x.sentMs, readyMs: x.readyMs }
+      this.#fail(x, statement.id)
+      if (!stays) this.#open = null
+    }
+    run.work = (await hooks?.afterStatement?.(statement, { inTransaction: stays, aborted: x.failed })) ?? null
+    if (!stays && !x.failed) {
+      transaction.end = { sentMs: x.sentMs, readyMs: x.readyMs }
+      transaction.committed = statementFacts(statement.sql).transaction !== 'rollback'
+      this.#open = null
+      if (transaction.committed) await hooks?.afterCommit?.(transaction)
+    }
+  }
+
+  /** The whole file as one simple-protocol message: one implicit transaction, answered all at once. */
+  async #runBatch(file: MigrationFile): Promise<void> {
+    const hasTransactionStatement = file.statements.some((s) => statementFacts(s.sql).transaction !== null)
+    if (this.#options.dissect && !hasTransactionStatement) {
+      this.#warnings.push(
+        `${file.file}: sent statement by statement in the quiet pass (one message in the timed pass), to tell its statements apart.`,
+      )
+      await this.#begin()
+      for (const statement of file.statements) if (!this.#stopped()) await this.#runStatement(statement)
+      return this.#finish()
+    }
+    const { hooks, onStatement } = this.#options
+    const first = file.statements[0]
+    if (!first) return
+    await hooks?.beforeStatement?.(first, false)
+    onStatement?.(first, 'started', null)
+    const x = await this.#session.execute(file.statements.map((s) => s.sql).join(';\n') + ';')
+    const transaction = this.#newTransaction('message', x.sentMs)
+    transaction.end = { sentMs: x.sentMs, readyMs: x.readyMs }
+    transaction.committed = !x.failed
+    const error = x.failed ? toPgError(x.error) : null
+    // The server answers each completed statement before the error: the count tells which one failed.
+    for (const [index, statement] of file.statements.entries()) {
+      if (error && index > x.completed) break
+      const failed = error !== null && index === x.completed
+      transaction.statements.push(statement.id)
+      this.#runs.push({
+        statement: statement.id,
+        transaction: transaction.ordinal,
+        startMs: x.sentMs,
+        endMs: x.readyMs,
+        outcome: failed ? { ok: false, error } : { ok: true },
+        work: null,
+      })
+      onStatement?.(statement, failed ? 'failed' : 'ok', failed ? error.sqlstate : null)
+      if (failed) this.#fail(x, statement.id)
+    }
+    const last = this.#runs.at(-1)
+    if (last) last.work = (await hooks?.afterStatement?.(first, { inTransaction: false, aborted: x.failed })) ?? null
+    this.#warnings.push(`${file.file}: sent as one message; the times of its statements are those of the message.`)
+    if (x.status !== 'I') await this.#session.execute('ROLLBACK')
+    if (transaction.committed) await hooks?.afterCommit?.(transaction)
+  }
+}

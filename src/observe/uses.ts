@@ -1,0 +1,55 @@
+/** Which traffic session each waiting backend was at the moment of each look, and what it was running. */
+import type { Release } from '../recording.js'
+import type { Look } from './sampler.js'
+import type { SessionUse } from './waits.js'
+
+export class ConnectionPids {
+  /** Per look, same index: the waiting (and blocking) traffic sessions by pid. */
+  readonly uses: ReadonlyMap<number, SessionUse>[] = []
+  readonly #times: number[] = []
+  readonly #waiting: { old: number; new: number }[] = []
+
+  /** Call once per look, in the same turn, so that what the session runs is what it ran then. */
+  look(look: Look, sessionOf: (pid: number) => SessionUse | null): void {
+    const uses = new Map<number, SessionUse>()
+    const waiting = { old: 0, new: 0 }
+    for (const row of look.locks) {
+      if (row.granted) continue
+      for (const pid of [row.pid, ...row.blockedBy]) {
+        if (uses.has(pid)) continue
+        const use = sessionOf(pid)
+        if (use) uses.set(pid, { release: use.release, connection: use.connection, operation: use.operation })
+      }
+      const use = uses.get(row.pid)
+      if (use) waiting[use.release]++
+    }
+    this.uses.push(uses)
+    this.#times.push(look.toMs)
+    this.#waiting.push(waiting)
+  }
+
+  waitingAt(index: number, release?: Release): number {
+    const waiting = this.#waiting[index]
+    if (!waiting) return 0
+    return release ? waiting[release] : waiting.old + waiting.new
+  }
+
+  name(pid: number, look: number, migrationPid: number): string {
+    if (pid === migrationPid) return 'migration'
+    // pg_blocking_pids names a prepared transaction 0.
+    if (pid === 0) return 'a prepared transaction'
+    const use = this.uses[look]?.get(pid)
+    return use ? `${use.release} #${use.connection} ${use.operation ?? '(between operations)'}` : 'another session'
+  }
+
+  /** Who a backend was around an instant, as `old get_user`; null when it was never seen waiting or blocking. */
+  at(pid: number, atMs: number): string | null {
+    let best: string | null = null
+    for (const [index, time] of this.#times.entries()) {
+      if (time > atMs + 50) break
+      const use = this.uses[index]?.get(pid)
+      if (use) best = `${use.release} ${use.operation ?? '(between operations)'}`
+    }
+    return best
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * What one statement did to the database, in the quiet pass. Inside a transaction the migration's own session is asked
+ * right after the statement: its locks, its transaction's row counters and the catalog as it sees it are exact. A
+ * statement that must run outside a transaction is compared by flushed counters, and its locks come from the sampler.
+ */
+import type { LockMode, LockTaken, Work } from '../recording.js'
+import { readRelations, type RelationState } from '../pg/catalog.js'
+import type { Sql } from '../pg/connect.js'
+import { fromPgLocks } from '../sql/lock-modes.js'
+import type { NoticeStamp } from '../migrations/session.js'
+
+interface Held {
+  oid: number
+  mode: LockMode
+}
+
+interface Snapshot {
+  relations: Map<number, RelationState>
+  held: Held[]
+  wal: number
+  /** Next transaction id of the cluster. */
+  nextXid: number
+  lockTimeoutMs: number
+  statementTimeoutMs: number
+  notices: number
+}
+
+export interface WorkOptions {
+  /** The migration's own session. */
+  session: Sql
+  notices: readonly NoticeStamp[]
+  /** A second session with the right to read everything. */
+  observer: Sql
+  /** Relations before the migration, by OID. */
+  initial: ReadonlyMap<number, RelationState>
+  /** Locks of the migration seen by the sampler since the last call; for statements outside a transaction. */
+  sampled: () => readonly Held[]
+}
+
+/** Share of a table's rows from which reading it counts as a full scan. */
+const FULL = 0.9
+
+export class WorkMeter {
+  readonly #o: WorkOptions
+  #before: Snapshot | null = null
+  /** Locks that the current transaction already holds, as `oid mode`. */
+  #transactionLocks = new Set<string>()
+
+  constructor(options: WorkOptions) {
+    this.#o = options
+  }
+
+  async before(inTransaction: boolean): Promise<void> {
+    if (!inTransaction) this.#transactionLocks = new Set()
+    this.#before = await this.#snapshot(inTransaction)
+    this.#o.sampled()
+  }
+
+  /** Before a rolled back or failed statement's session is used again, nothing can be asked in its transaction. */
+  async after(state: { inTransaction: boolean; aborted: boolean; truncates: boolean }): Promise<Work | null> {
+    const before = this.#before
+    if (!before) return null
+    this.#before = null
+    const sampled = this.#o.sampled()
+    if (state.aborted && state.inTransaction) return this.#onlyLocks(before, sampled)
+    const after = await this.#snapshot(state.inTransaction)
+    return this.#compare(before, after, state, sampled)
+  }
+
+  #onlyLocks(before: Snapshot, sampled: readonly Held[]): Work {
+    return {
+      locks: this.#locks(sampled, before.relations, before.relations),
+      locksFrom: 'sampled',
+      rewrites: [],
+      indexBuilds: [],
+      scans: [],
+      rowsWritten: [],
+      truncated: [],
+      transactions: null,
+      walBytes: null,
+      sizeChanges: [],
+      lockTimeoutMs: before.lockTimeoutMs,
+      statementTimeoutMs: before.statementTimeoutMs,
+    }
+  }
+
+  async #snapshot(inTransaction: boolean): Promise<Snapshot> {
+    const { session, observer } = this.#o
+    if (!inTransaction) await session.unsafe('select pg_catalog.pg_stat_force_next_flush()').simple()
+    const settings = await session.unsafe<{ name: string; setting: string }[]>(
+      `select name, setting from pg_catalog.pg_settings where name in ('lock_timeout', 'statement_timeout')`,
+    )
+    const setting = (name: string): number => Number(settings.find((row) => row.name === name)?.setting ?? 0)
+    const relations = inTransaction ? await readRelations(session, 'transaction') : await readRelations(observer, 'flushed')
+    const held = inTransaction
+      ? await session.unsafe<{ oid: number; mode: string }[]>(
+          `select relation::bigint::float8 as oid, mode from pg_catalog.pg_locks
+            where pid = pg_catalog.pg_backend_pid() and locktype = 'relation' and granted and relation >= 16384`,
+        )
+      : []
+    const server = await observer.unsafe<{ wal: string; xid: string }[]>(
+      `select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::text as wal,
+              pg_snapshot_xmax(pg_current_snapshot())::text as xid`,
+    )
+    return {
+      relations,
+      held: held.flatMap((row) => {
+        const mode = fromPgLocks(row.mode)
+        return mode ? [{ oid: row.oid, mode }] : []
+      }),
+      wal: Number(server[0]?.wal ?? 0),
+      nextXid: Number(server[0]?.xid ?? 0),
+      lockTimeoutMs: setting('lock_timeout'),
+      statementTimeoutMs: setting('statement_timeout'),
+      notices: this.#o.notices.length,
+    }
+  }
+
+  #compare(
+    before: Snapshot,
+    after: Snapshot,
+    state: { inTransaction: boolean; truncates: boolean },
+    sampled: readonly Held[],
+  ): Work {
+    const existed = (oid: number): boolean => this.#o.initial.has(oid)
+    const messages = this.#o.notices.slice(before.notices, after.notices).map((notice) => notice.message)
+    const rewriting = quotedNames(messages, /^rewriting table "(.*)"$/)
+    const building = quotedNames(messages, /^building index "(.*?)" on table ".*"/)
+    const work: Work = {
+      locks: this.#locks(state.inTransaction ? after.held : sampled, after.relations, before.relations),
+      locksFrom: state.inTransaction ? 'transaction' : 'sampled',
+      rewrites: [],
+      indexBuilds: [],
+      scans: [],
+      rowsWritten: [],
+      truncated: [],
+      transactions: state.inTransaction ? 1 : Math.max(1, after.nextXid - before.nextXid),
+      walBytes: Math.max(0, after.wal - before.wal),
+      sizeChanges: [],
+      lockTimeoutMs: before.lockTimeoutMs,
+      statementTimeoutMs: before.statementTimeoutMs,
+    }
+    const truncatedTables = new Set<number>()
+    for (const relation of after.relations.values()) {
+      const old = before.relations.get(relation.oid)
+      if (relation.kind !== 'table' && relation.kind !== 'materialized view') continue
+      const inserted = relation.inserted - (old?.inserted ?? 0)
+      const updated = relation.updated - (old?.updated ?? 0)
+      const deleted = relation.deleted - (old?.deleted ?? 0)
+      const read = relation.seqRead - (old?.seqRead ?? 0)
+      const existedBefore = existed(relation.oid)
+      if (inserted + updated + deleted > 0)
+        work.rowsWritten.push({ relation: relation.name, inserted, updated, deleted, existedBefore })
+      const rows = old && old.rows >= 0 ? old.rows : null
+      if (old && rows !== null && rows > 0 && read >= rows * FULL)
+        work.scans.push({ relation: old.name, rows: read, passes: Math.max(1, Math.round(read / rows)), existedBefore })
+      if (old && old.filenode !== relation.filenode && old.filenode !== 0) {
+        // A new file is a rewrite when the server said so, or when it filled it without counting rows as inserted
+        // (CLUSTER, VACUUM FULL, REFRESH). TRUNCATE also makes a new file, but an empty one.
+        if (rewriting.has(relation.bare) || rewriting.has(old.bare) || (relation.bytes > 0 && inserted === 0))
+          work.rewrites.push({ relation: old.name, rows, bytes: relation.bytes })
+        else {
+          truncatedTables.add(relation.oid)
+          work.truncated.push(old.name)
+        }
+      }
+      if (old && old.bytes !== relation.bytes && existedBefore)
+        work.sizeChanges.push({ relation: old.name, beforeBytes: old.bytes, afterBytes: relation.bytes })
+    }
+    for (const index of after.relations.values()) {
+      if (index.kind !== 'index' || truncatedTables.has(index.tableOid) || !existed(index.tableOid)) continue
+      const old = before.relations.get(index.oid)
+      const built = old ? old.filenode !== index.filenode && index.bytes > 0 : building.has(index.bare) || index.bytes > 0
+      if (built) work.indexBuilds.push({ relation: index.name, table: index.table, bytes: index.bytes })
+    }
+    return work
+  }
+
+  /** New locks on user relations, strongest mode per relation, that the transaction did not hold before. */
+  #locks(
+    held: readonly Held[],
+    now: ReadonlyMap<number, RelationState>,
+    before: ReadonlyMap<number, RelationState>,
+  ): LockTaken[] {
+    const taken: LockTaken[] = []
+    for (const { oid, mode } of held) {
+      const key = `${oid} ${mode}`
+      if (this.#transactionLocks.has(key)) continue
+      this.#transactionLocks.add(key)
+      const relation = this.#o.initial.get(oid) ?? before.get(oid) ?? now.get(oid)
+      if (!relation) continue
+      taken.push({
+        relation: relation.name,
+        kind: relation.kind,
+        table: relation.table,
+        mode,
+        existedBefore: this.#o.initial.has(oid),
+      })
+    }
+    return taken
+  }
+}
+
+/** Names that the server's notices quote; they carry no schema, so they only confirm what the catalog says. */
+function quotedNames(messages: readonly string[], pattern: RegExp): Set<string> {
+  const names = new Set<string>()
+  for (const message of messages) {
+    const name = pattern.exec(message)?.[1]
+    if (name !== undefined) names.add(name)
+  }
+  return names
+}

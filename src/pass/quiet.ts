@@ -1,0 +1,186 @@
+/**
+ * The quiet pass: the migration at rest, taken apart. Nothing else uses the copy, so every statement's locks, rewrites,
+ * scans and rows are its own; the compat matrix is tried on every committed state; then the way back is tried.
+ */
+import { startClock } from '../clock.js'
+import { openMigrationSession } from '../migrations/session.js'
+import { runMigration, type Hooks, type MigrationTrace, type TransactionTrace } from '../migrations/runner.js'
+import { startSampler } from '../observe/sampler.js'
+import { WorkMeter } from '../observe/work.js'
+import { readRelations, type RelationState } from '../pg/catalog.js'
+import { connect, disconnect, type Sql } from '../pg/connect.js'
+import { dataChecks, runChecks, type CheckResult } from '../probe/checks.js'
+import { openCompatProbe, type CompatProbe } from '../probe/compat.js'
+import { newlyUnfinished, readUnfinished } from '../probe/leftovers.js'
+import { LockMode, type CompatCell, type MigrationFile, type QuietPass, type SchemaState, type Statement } from '../recording.js'
+import { statementFacts } from '../sql/split.js'
+import { ANNOUNCE, byId, COUNT_EXACTLY, variables, warmAndCheckpoint, type PassInput } from './context.js'
+
+/** Nothing is timed here, so the sampler may look as often as it likes. */
+const QUIET_PERIOD_MS = 2
+
+export async function quietPass(input: PassInput): Promise<QuietPass> {
+  input.emit({ type: 'pass', pass: 'quiet' })
+  const admin = connect(input.admin, { applicationName: 'rehearse observer' })
+  const probe = await openCompatProbe({
+    app: input.app,
+    operations: input.operations,
+    variables: variables(input),
+    seed: input.seed,
+  })
+  try {
+    return await new Quiet(input, admin, probe).run()
+  } finally {
+    await probe.close()
+    await disconnect(admin)
+  }
+}
+
+class Quiet {
+  readonly #input: PassInput
+  readonly #admin: Sql
+  readonly #probe: CompatProbe
+  readonly #states: SchemaState[] = []
+  readonly #compat: CompatCell[] = []
+  readonly #statements: Map<string, Statement>
+
+  constructor(input: PassInput, admin: Sql, probe: CompatProbe) {
+    this.#input = input
+    this.#admin = admin
+    this.#probe = probe
+    this.#statements = byId(input.migrations)
+  }
+
+  async run(): Promise<QuietPass> {
+    const input = this.#input
+    const relations = await readRelations(this.#admin)
+    await warmAndCheckpoint(this.#admin, relations)
+    const unfinishedBefore = await readUnfinished(this.#admin)
+    const checksBefore = await runChecks(this.#admin, input.checks)
+    const operationLocks = await this.#probe.operationLocks()
+    await this.#state({ id: 'before', label: 'before', kind: 'before', statement: null })
+
+    const trace = await this.#migrate(input.migrations, relations, true)
+    this.#nameLastState(trace)
+    const after = newlyUnfinished(unfinishedBefore, await readUnfinished(this.#admin))
+    const checks = dataChecks(input.checks, checksBefore, await runChecks(this.#admin, input.checks))
+    const rollback = trace.run.outcome.ok && input.rollback ? await this.#rollback(input.rollback, checksBefore) : null
+    const warnings = [...trace.warnings]
+    if (input.rollback && !trace.run.outcome.ok)
+      warnings.push(`${input.rollback.file} was not tried, because the migration failed.`)
+    return {
+      kind: 'quiet',
+      copiedBy: input.copiedBy,
+      migration: trace.run,
+      states: this.#states,
+      compat: this.#compat,
+      operationLocks,
+      leftovers: { ...after, halfApplied: halfApplied(trace) },
+      dataChecks: checks,
+      rollback,
+      warnings,
+    }
+  }
+
+  async #rollback(file: MigrationFile, before: readonly CheckResult[]): Promise<QuietPass['rollback']> {
+    this.#input.emit({ type: 'step', text: `trying the way back, ${file.file}` })
+    const trace = await this.#migrate([file], await readRelations(this.#admin), false)
+    const results = await runChecks(this.#admin, this.#input.checks)
+    if (trace.run.outcome.ok)
+      await this.#state({ id: 'rolled-back', label: 'after the rollback', kind: 'rolled-back', statement: null })
+    return { file: file.file, run: trace.run, dataChecks: dataChecks(this.#input.checks, before, results) }
+  }
+
+  /** Runs the files and measures every statement. With `states`, the matrix is tried after each commit. */
+  async #migrate(
+    files: readonly MigrationFile[],
+    initial: ReadonlyMap<number, RelationState>,
+    states: boolean,
+  ): Promise<MigrationTrace> {
+    const input = this.#input
+    const clock = startClock()
+    const session = await openMigrationSession(input.migrate, clock, { ...ANNOUNCE, ...COUNT_EXACTLY })
+    const observer = connect(input.admin, { applicationName: 'rehearse sampler' })
+    let sampled: { oid: number; mode: LockMode }[] = []
+    const sampler = startSampler({
+      sql: observer,
+      clock,
+      periodMs: QUIET_PERIOD_MS,
+      pids: () => [session.pid],
+      onLook: (look) => {
+        for (const row of look.locks) {
+          const mode = row.lockType === 'relation' ? (LockMode.safeParse(row.mode).data ?? null) : null
+          if (mode && row.pid === session.pid && !sampled.some((s) => s.oid === row.relation && s.mode === mode))
+            sampled.push({ oid: row.relation, mode })
+        }
+      },
+    })
+    session.tap.onSend = () => sampler.nudge()
+    const meter = new WorkMeter({
+      session: session.sql,
+      notices: session.notices,
+      observer: this.#admin,
+      initial,
+      sampled: () => {
+        const seen = sampled
+        sampled = []
+        return seen
+      },
+    })
+    const hooks: Hooks = {
+      beforeStatement: async (statement, inTransaction) => {
+        // SET TRANSACTION must come before any query of its transaction, ours included.
+        if (!statementFacts(statement.sql).setsTransaction) await meter.before(inTransaction)
+      },
+      afterStatement: async (statement, state) => {
+        const facts = statementFacts(statement.sql)
+        return facts.setsTransaction ? null : meter.after({ ...state, truncates: facts.isTruncate })
+      },
+      afterCommit: async (transaction) => {
+        if (states) await this.#committed(transaction)
+      },
+    }
+    try {
+      return await runMigration(session, files, {
+        transaction: input.transaction,
+        hooks,
+        dissect: true,
+        signal: input.signal,
+        onStatement: (statement, state, sqlstate) =>
+          input.emit({ type: 'statement', file: statement.file, line: statement.line, sql: statement.sql, state, sqlstate }),
+      })
+    } finally {
+      await sampler.stop()
+      await disconnect(observer)
+      await session.close()
+    }
+  }
+
+  /** A committed transaction is a state that sessions can meet, unless it only read or set something. */
+  async #committed(transaction: TransactionTrace): Promise<void> {
+    const statements = transaction.statements.flatMap((id) => this.#statements.get(id) ?? [])
+    const last = statements.at(-1)
+    if (!last) return
+    const changes = statements.some((statement) => {
+      const facts = statementFacts(statement.sql)
+      return !facts.isQuery && !facts.isSet && facts.transaction === null
+    })
+    if (!changes) return
+    await this.#state({ id: `T${transaction.ordinal}`, label: `after ${last.file}:${last.line}`, kind: 'during', statement: last.id })
+  }
+
+  /** The last committed state is the one after the migration; without any commit it is the one before. */
+  #nameLastState(trace: MigrationTrace): void {
+    const last = this.#states.at(-1)
+    if (last?.kind === 'during' && trace.run.outcome.ok) last.kind = 'after'
+  }
+
+  async #state(state: SchemaState): Promise<void> {
+    this.#states.push(state)
+    this.#compat.push(...(await this.#probe.probe(state.id)))
+  }
+}
+
+/** When a migration failed: the statements of the transactions that were committed before. */
+export const halfApplied = (trace: MigrationTrace): string[] =>
+  trace.run.outcome.ok ? [] : trace.transactions.filter((t) => t.committed).flatMap((t) => t.statements)

@@ -1,0 +1,355 @@
+/**
+ * The timed pass: the migration runs while the old release and a tenth of the new one are in flight. Nothing is probed
+ * or injected that production would not have; the observers have sessions of their own.
+ *
+ *   warm up -> baseline (old) -> migrate (old + a tenth new) -> rollout (old falls, new rises) -> settled (new)
+ *
+ * When the migration fails nothing is rolled out: the old release goes on alone.
+ */
+import { sleep, startClock, type Clock } from '../clock.js'
+import { openMigrationSession, type MigrationSession } from '../migrations/session.js'
+import { runMigration, type MigrationTrace } from '../migrations/runner.js'
+import { ConnectionPids } from '../observe/uses.js'
+import { clockOffset, refine, startSampler, type Look, type Sampler } from '../observe/sampler.js'
+import { lockSpans } from '../observe/spans.js'
+import { blockedGroups, migrationWaits, trafficWaits, type Settled, type WaitInput } from '../observe/waits.js'
+import { deadlocks, type DeadlockReport } from '../observe/deadlocks.js'
+import { announcements } from '../observe/announcements.js'
+import { readRelations } from '../pg/catalog.js'
+import { connect, disconnect, type Sql } from '../pg/connect.js'
+import { dataChecks, runChecks } from '../probe/checks.js'
+import { newlyUnfinished, readUnfinished } from '../probe/leftovers.js'
+import type { Bracket, LockTaken, Phase, PhaseName, Release, TimedPass, TrafficSeries } from '../recording.js'
+import { strength } from '../sql/lock-modes.js'
+import { LockMode } from '../recording.js'
+import { startTraffic, type Traffic, type TrafficResult } from '../traffic/engine.js'
+import { Random } from '../traffic/random.js'
+import { bucketWidth, generatorHealth, trafficErrors, trafficRows, trafficSeries } from '../traffic/summary.js'
+import { ANNOUNCE, RelationNames, warmAndCheckpoint, type PassInput } from './context.js'
+import { halfApplied } from './quiet.js'
+
+/** Lean by measurement: within noise to -6 % of throughput on two cores. */
+const SAMPLER_PERIOD_MS = 10
+/** The sampler starts this long before the migration, so that its first looks are not its slowest. */
+const SAMPLER_LEAD_MS = 200
+/** The new release's share while the migration runs: the first instances of a rolling deploy. */
+const CANARY = 0.1
+const MOST_WAITS = 5_000
+
+export interface TimedInput extends PassInput {
+  rate: number
+  connections: number
+  phases: { warmupMs: number; baselineMs: number; rolloutMs: number; settleMs: number }
+  /** Lock set of each statement, from the quiet pass. */
+  taken: ReadonlyMap<string, readonly LockTaken[]>
+}
+
+export async function timedPass(input: TimedInput): Promise<TimedPass> {
+  input.emit({ type: 'pass', pass: 'timed' })
+  const admin = connect(input.admin, { applicationName: 'rehearse observer' })
+  const observer = connect(input.admin, { applicationName: 'rehearse sampler' })
+  try {
+    return await new Timed(input, admin, observer).run()
+  } finally {
+    await disconnect(observer)
+    await disconnect(admin)
+  }
+}
+
+class Timed {
+  readonly #input: TimedInput
+  readonly #admin: Sql
+  readonly #observer: Sql
+  readonly #phases: Phase[] = []
+  readonly #looks: Look[] = []
+  readonly #pids: ConnectionPids
+  readonly #settled: Settled[] = []
+  readonly #deadlocks: DeadlockReport[] = []
+  readonly #warnings: string[] = []
+  #clock: Clock = startClock()
+  #finished = 0
+  #errors = 0
+  #blocked = 0
+  #worstLock: string | null = null
+
+  constructor(input: TimedInput, admin: Sql, observer: Sql) {
+    this.#input = input
+    this.#admin = admin
+    this.#observer = observer
+    this.#pids = new ConnectionPids()
+  }
+
+  async run(): Promise<TimedPass> {
+    const input = this.#input
+    const relations = await readRelations(this.#admin)
+    const names = new RelationNames(relations)
+    const unfinishedBefore = await readUnfinished(this.#admin)
+    const checksBefore = await runChecks(this.#admin, input.checks)
+    await warmAndCheckpoint(this.#admin, relations)
+    this.#clock = startClock()
+    const clock = this.#clock
+    const session = await openMigrationSession(input.migrate, clock, ANNOUNCE)
+    const random = new Random(input.seed).fork('traffic')
+    const workload = (release: Release) => ({
+      release,
+      operations: input.operations.filter((operation) => operation.release === release),
+      address: input.app,
+      connections: input.connections,
+      variables: { rows: input.rows, seed: input.seed },
+      random: random.fork(release),
+      // Instances of the new release are young: they prepare what they use when they use it.
+      warm: release === 'old',
+    })
+    const traffic = await startTraffic({
+      workloads: [workload('old'), workload('new')],
+      clock,
+      onOperation: (done) => this.#onSettled(done),
+      onDeadlock: (deadlock) =>
+        this.#deadlocks.push({ ...deadlock, by: `${deadlock.release} ${deadlock.operation}`, statement: null }),
+    })
+    const heartbeat = this.#heartbeat()
+    let sampler: Sampler | null = null
+    let trace: MigrationTrace | null = null
+    let result: TrafficResult | null = null
+    try {
+      const { rate, phases } = input
+      await this.#phase(traffic, 'warmup', phases.warmupMs, { old: [rate, rate], new: [0, 0] })
+      await this.#phase(traffic, 'baseline', phases.baselineMs, { old: [rate, rate], new: [0, 0] }, async () => {
+        await sleep(Math.max(0, phases.baselineMs - SAMPLER_LEAD_MS), input.signal)
+        sampler = this.#sample(session, traffic, names)
+      })
+      sampler ??= this.#sample(session, traffic, names)
+      if (!input.signal.aborted) trace = await this.#migrate(traffic, session, sampler)
+      await sampler.stop()
+      if (trace?.run.outcome.ok && !input.signal.aborted) {
+        await this.#phase(traffic, 'rollout', phases.rolloutMs, { old: [rate, 0], new: [rate * CANARY, rate] })
+        await this.#phase(traffic, 'settled', phases.settleMs, { old: [0, 0], new: [rate, rate] })
+      } else if (trace && !input.signal.aborted)
+        await this.#phase(traffic, 'settled', phases.settleMs, { old: [rate, rate], new: [0, 0] })
+    } finally {
+      clearInterval(heartbeat)
+      await sampler?.stop()
+      result = await traffic.stop(2_000)
+      await session.close()
+    }
+    const endMs = clock.nowMs()
+    names.learn(await readRelations(this.#admin))
+    if (result.scriptError) throw result.scriptError
+    const { samples } = result
+    const bucketMs = bucketWidth(endMs)
+    const leftovers = newlyUnfinished(unfinishedBefore, await readUnfinished(this.#admin))
+    const checks = dataChecks(input.checks, checksBefore, await runChecks(this.#admin, input.checks))
+    const migration = trace ?? emptyTrace(this.#phases.at(-1)?.endMs ?? endMs)
+    const observed = this.#observed(migration, session, names, endMs, sampler)
+    const series = withBlocked(trafficSeries(samples, endMs), bucketMs, this.#looks, this.#pids)
+    return {
+      kind: 'timed',
+      copiedBy: input.copiedBy,
+      phases: this.#phases,
+      migration: migration.run,
+      ...observed,
+      traffic: trafficRows(samples, this.#phases),
+      errors: trafficErrors(samples, this.#phases),
+      bucketMs,
+      series,
+      deadlocks: deadlocks(this.#deadlocks, session.pid, (pid, atMs) => this.#pids.at(pid, atMs)),
+      leftovers: { ...leftovers, halfApplied: halfApplied(migration) },
+      dataChecks: checks,
+      generator: generatorHealth(samples, result.phases, { ratePerSecond: input.rate, connections: input.connections }),
+      warnings: [...migration.warnings, ...this.#warnings],
+    }
+  }
+
+  #onSettled(done: { pid: number | null; startMs: number; endMs: number; sqlstate: string | null }): void {
+    this.#finished++
+    if (done.sqlstate !== null) this.#errors++
+    // Shorter ones cannot hold a wait that the sampler could see between two looks.
+    if (done.pid !== null && done.endMs - done.startMs > SAMPLER_PERIOD_MS / 4)
+      this.#settled.push({ pid: done.pid, startMs: done.startMs, endMs: done.endMs, failed: done.sqlstate !== null })
+  }
+
+  async #phase(
+    traffic: Traffic,
+    name: PhaseName,
+    lengthMs: number,
+    rates: Record<Release, [number, number]>,
+    meanwhile?: () => Promise<void>,
+  ): Promise<void> {
+    if (this.#input.signal.aborted) return
+    this.#input.emit({ type: 'phase', pass: 'timed', phase: name, lengthMs })
+    const startMs = this.#clock.nowMs()
+    traffic.phase(name)
+    for (const release of ['old', 'new'] as const) traffic.setRate(release, ...rates[release], lengthMs)
+    await Promise.all([sleep(lengthMs, this.#input.signal), meanwhile?.()])
+    this.#phases.push({ name, startMs, endMs: this.#clock.nowMs() })
+  }
+
+  #sample(session: MigrationSession, traffic: Traffic, names: RelationNames): Sampler {
+    const sampler = startSampler({
+      sql: this.#observer,
+      clock: this.#clock,
+      periodMs: SAMPLER_PERIOD_MS,
+      pids: () => [session.pid],
+      hurry: (look) => look?.locks.some((row) => row.pid === session.pid && !row.granted) === true,
+      onLook: (look) => {
+        this.#looks.push(look)
+        this.#pids.look(look, (pid) => traffic.sessionOf(pid))
+        this.#blocked = this.#pids.waitingAt(this.#looks.length - 1)
+        const strongest = look.locks
+          .filter((row) => row.pid === session.pid && row.granted && LockMode.safeParse(row.mode).success)
+          .sort((a, b) => strength(b.mode as LockMode) - strength(a.mode as LockMode))[0]
+        this.#worstLock = strongest
+          ? `${strongest.mode} on ${names.of(strongest.relation)?.relation ?? 'a new relation'}`
+          : null
+      },
+    })
+    session.tap.onSend = () => sampler.nudge()
+    return sampler
+  }
+
+  async #migrate(traffic: Traffic, session: MigrationSession, sampler: Sampler): Promise<MigrationTrace> {
+    const input = this.#input
+    input.emit({ type: 'phase', pass: 'timed', phase: 'migrate', lengthMs: null })
+    const startMs = this.#clock.nowMs()
+    traffic.phase('migrate')
+    traffic.setRate('old', input.rate, input.rate, 0)
+    traffic.setRate('new', input.rate * CANARY, input.rate * CANARY, 0)
+    const limit = new AbortController()
+    const stop = (): void => {
+      limit.abort()
+      void this.#admin`select pg_cancel_backend(${session.pid})`.catch(() => undefined)
+    }
+    const timer = setTimeout(stop, input.maxDurationMs)
+    input.signal.addEventListener('abort', stop, { once: true })
+    let last = 0
+    try {
+      const trace = await runMigration(session, input.migrations, {
+        transaction: input.transaction,
+        signal: limit.signal,
+        onStatement: (statement, state, sqlstate) => {
+          if (state !== 'started') last = this.#clock.nowMs()
+          input.emit({ type: 'statement', file: statement.file, line: statement.line, sql: statement.sql, state, sqlstate })
+        },
+      })
+      const failure = trace.run.statements.find((run) => !run.outcome.ok)
+      if (failure && !failure.outcome.ok && failure.outcome.error.sqlstate === '40P01') {
+        this.#deadlocks.push({
+          atMs: failure.endMs,
+          pid: session.pid,
+          detail: session.lastErrorDetail() ?? '',
+          by: 'migration',
+          statement: failure.statement,
+        })
+      }
+      // Whoever queued behind the last lock goes on now: look until nobody waits any more.
+      const until = Math.max(last, this.#clock.nowMs()) + 500
+      await sleep(50, input.signal)
+      while (this.#blocked > 0 && this.#clock.nowMs() < until) await sleep(SAMPLER_PERIOD_MS, input.signal)
+      return trace
+    } finally {
+      clearTimeout(timer)
+      input.signal.removeEventListener('abort', stop)
+      if (sampler.failed) this.#warnings.push('The lock sampler lost its connection: waits may be missing.')
+      this.#phases.push({ name: 'migrate', startMs, endMs: this.#clock.nowMs() })
+    }
+  }
+
+  #observed(
+    trace: MigrationTrace,
+    session: MigrationSession,
+    names: RelationNames,
+    endMs: number,
+    sampler: Sampler | null,
+  ): Pick<TimedPass, 'locks' | 'waits' | 'waitsNotListed' | 'blocked' | 'migrationWaits' | 'sampler'> {
+    const offset: Bracket | null = clockOffset(this.#looks)
+    const looks = refine(this.#looks, offset)
+    const locks = lockSpans({
+      statements: trace.run.statements,
+      transactions: trace.transactions,
+      taken: this.#input.taken,
+      looks,
+      pids: [session.pid],
+      relationOf: (oid) => names.of(oid),
+      offset,
+      announced: announcements(session.notices, trace.run.statements),
+    })
+    const input: WaitInput = {
+      looks,
+      uses: this.#pids.uses,
+      settled: this.#settled,
+      migrationPids: [session.pid],
+      statements: trace.run.statements,
+      spans: locks,
+      relationName: (oid) => names.of(oid)?.relation ?? null,
+      offset,
+      endMs,
+    }
+    const nameOf = (pid: number, look: number): string => this.#pids.name(pid, look, session.pid)
+    const waits = trafficWaits(input)
+    const { run } = trace
+    const during = this.#looks.filter((look) => look.toMs >= run.startMs && look.fromMs <= run.endMs)
+    const polls = during.map((look) => look.toMs - look.fromMs).sort((a, b) => a - b)
+    let maxGapMs: number | null = null
+    for (const [index, look] of during.entries()) {
+      const before = during[index - 1]
+      if (before) maxGapMs = Math.max(maxGapMs ?? 0, look.toMs - before.fromMs)
+    }
+    return {
+      locks,
+      waits: waits.slice(0, MOST_WAITS),
+      waitsNotListed: Math.max(0, waits.length - MOST_WAITS),
+      blocked: blockedGroups(waits, input, nameOf),
+      migrationWaits: migrationWaits(input, nameOf),
+      sampler: {
+        periodMs: SAMPLER_PERIOD_MS,
+        polls: sampler ? this.#looks.length : 0,
+        pollP50Ms: polls[Math.floor(polls.length / 2)] ?? null,
+        maxGapMs,
+        clockErrorMs: offset ? (offset.highMs - offset.lowMs) / 2 : null,
+      },
+    }
+  }
+
+  /** Once a second, for whoever watches. */
+  #heartbeat(): NodeJS.Timeout {
+    let finished = 0
+    let errors = 0
+    return setInterval(() => {
+      this.#input.emit({
+        type: 'heartbeat',
+        opsPerSecond: this.#finished - finished,
+        p99Ms: null,
+        errors: this.#errors - errors,
+        blocked: this.#blocked,
+        worstLock: this.#worstLock,
+      })
+      finished = this.#finished
+      errors = this.#errors
+    }, 1_000)
+  }
+}
+
+/** An interrupted pass that never came to its migration. */
+const emptyTrace = (atMs: number): MigrationTrace => ({
+  run: { startMs: atMs, endMs: atMs, outcome: { ok: true }, failedStatement: null, timedOut: false, statements: [], transactions: [] },
+  transactions: [],
+  warnings: ['The migration never started.'],
+})
+
+/** Fills in the most sessions seen waiting in each slice; null where nobody looked. */
+function withBlocked(
+  series: readonly TrafficSeries[],
+  bucketMs: number,
+  looks: readonly Look[],
+  pids: ConnectionPids,
+): TrafficSeries[] {
+  return series.map((one) => {
+    const blocked: (number | null)[] = one.scheduled.map(() => null)
+    for (const [index, look] of looks.entries()) {
+      const bucket = Math.floor(look.fromMs / bucketMs)
+      if (bucket >= blocked.length) continue
+      blocked[bucket] = Math.max(blocked[bucket] ?? 0, pids.waitingAt(index, one.release))
+    }
+    return { ...one, blocked }
+  })
+}

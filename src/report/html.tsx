@@ -1,0 +1,97 @@
+/** The HTML report: one file, complete without its script, no request to anywhere. */
+import { render } from 'preact-render-to-string'
+import type { Report } from '../recording.js'
+import { SCRIPT, SCRIPT_HASH } from './script.js'
+import { Blocked } from './sections/blocked.js'
+import { Compat } from './sections/compat.js'
+import { Data, RollbackSection } from './sections/data.js'
+import { EnvironmentSection } from './sections/environment.js'
+import { Findings } from './sections/findings.js'
+import { Relations } from './sections/relations.js'
+import { Statements } from './sections/statements.js'
+import { Traffic } from './sections/traffic.js'
+import { Limits, VerdictHead } from './sections/verdict.js'
+import { STYLE } from './style.js'
+import { visibleDeep } from './text.js'
+import { Timeline } from './timeline/timeline.js'
+import { Nothing, Section } from './ui.js'
+import { markOf, type View, viewOf } from './view.js'
+
+const POLICY = [
+  "default-src 'none'",
+  "style-src 'unsafe-inline'",
+  `script-src 'sha256-${SCRIPT_HASH}'`,
+  'img-src data:',
+  "base-uri 'none'",
+  "form-action 'none'",
+].join('; ')
+
+/** Sections in the order of the page: id, title, the short word for the navigation. */
+const sections = [
+  { id: 'limits', title: 'Limits', body: Limits },
+  { id: 'findings', title: 'Findings', body: Findings },
+  { id: 'timeline', title: 'Timeline', body: TimelineSection },
+  { id: 'statements', title: 'Statements', body: Statements },
+  { id: 'locks', title: 'Strongest lock per relation', nav: 'Locks', body: Relations },
+  { id: 'blocked', title: 'Blocked sessions', nav: 'Blocked', body: Blocked },
+  { id: 'compat', title: 'Old and new release on every state of the schema', nav: 'Compatibility', body: Compat },
+  { id: 'data', title: 'Data', body: Data },
+  { id: 'rollback', title: 'Rollback', body: RollbackSection },
+  { id: 'traffic', title: 'Traffic', body: Traffic },
+  { id: 'environment', title: 'How this was measured', nav: 'Environment', body: EnvironmentSection },
+]
+
+function TimelineSection(props: { view: View }) {
+  const { timed } = props.view
+  return timed === null ? (
+    <Nothing>Not measured: the timed pass is missing.</Nothing>
+  ) : (
+    <Timeline view={props.view} timed={timed} />
+  )
+}
+
+const Page = (props: { view: View }) => {
+  const { report } = props.view
+  return (
+    <html lang="en">
+      <head>
+        <meta charSet="utf-8" />
+        <meta http-equiv="Content-Security-Policy" content={POLICY} />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="generator" content={report.recording.environment?.tool ?? 'pg-rehearse'} />
+        <meta name="color-scheme" content="light dark" />
+        <link rel="icon" href="data:," />
+        <title>{`${markOf(report.verdict).sign} ${report.verdict}: ${report.recording.name} – Rehearse`}</title>
+        <style dangerouslySetInnerHTML={{ __html: STYLE }} />
+      </head>
+      <body>
+        <div class="top">
+          <nav aria-label="Sections">
+            {sections.map((one) => (
+              <a href={`#${one.id}`}>{one.nav ?? one.title}</a>
+            ))}
+          </nav>
+          <button type="button" id="theme" hidden>
+            Theme: auto
+          </button>
+        </div>
+        <main>
+          <VerdictHead view={props.view} />
+          {sections.map(({ id, title, body: Body }) => (
+            <Section id={id} title={title}>
+              <Body view={props.view} />
+            </Section>
+          ))}
+        </main>
+        <footer>
+          {`Report ${report.schemaVersion}, ${report.recording.environment?.tool ?? 'pg-rehearse'}. Every number is in report.json beside this page. “Not measured” never means zero.`}
+        </footer>
+        <script dangerouslySetInnerHTML={{ __html: SCRIPT }} />
+      </body>
+    </html>
+  )
+}
+
+/** The report as one HTML document. Pure: the same report gives the same bytes. */
+export const html = (report: Report): string =>
+  `<!doctype html>\n${render(<Page view={viewOf(visibleDeep(report))} />)}\n`

@@ -1,0 +1,176 @@
+/** The statements table, grouped by the transactions that they ran in. */
+import type { MigrationRun, StatementRun, TransactionRun, Work } from '../../recording.js'
+import { oneLine, shorten } from '../text.js'
+import { Nothing, Num, Sign, Sql, Table } from '../ui.js'
+import { formatBracket, formatBytes, formatCount, formatMs, plural } from '../units.js'
+import type { StatementView, View } from '../view.js'
+
+/** What a statement did besides taking locks, in short lines. */
+export const workWords = (work: Work): string[] => [
+  ...work.rewrites.map((one) => `rewrites ${one.relation}${one.rows === null ? '' : ` (${plural(one.rows, 'row')})`}`),
+  ...work.indexBuilds.map((one) => `builds ${one.relation}${one.bytes === null ? '' : ` (${formatBytes(one.bytes)})`}`),
+  ...work.scans.map(
+    (one) => `scans ${one.relation}${one.passes > 1 ? ` ${one.passes} times` : ''} (${plural(one.rows, 'row')})`,
+  ),
+  ...work.rowsWritten.map((one) => {
+    const parts = [
+      ...(one.inserted > 0 ? [`${formatCount(one.inserted)} inserted`] : []),
+      ...(one.updated > 0 ? [`${formatCount(one.updated)} updated`] : []),
+      ...(one.deleted > 0 ? [`${formatCount(one.deleted)} deleted`] : []),
+    ]
+    return `${one.relation}: ${parts.join(', ')}`
+  }),
+  ...work.truncated.map((relation) => `truncates ${relation}`),
+]
+
+const duration = (run: StatementRun | null): string => formatMs(run === null ? null : run.endMs - run.startMs)
+
+/** How a statement ended at rest and under traffic, in one or two words each. */
+export const outcomeWords = (one: StatementView): { words: string; bad: boolean } => {
+  const ends = [
+    { pass: 'quiet', run: one.quiet },
+    { pass: 'timed', run: one.timed },
+  ].flatMap(({ pass, run }) =>
+    run === null
+      ? []
+      : [{ pass, end: run.outcome.ok ? 'ok' : `${run.outcome.error.sqlstate} ${run.outcome.error.condition}` }],
+  )
+  const [first] = ends
+  if (first === undefined) return { words: 'not run', bad: false }
+  const bad = ends.some((end) => end.end !== 'ok')
+  if (ends.every((end) => end.end === first.end)) return { words: first.end, bad }
+  return { words: ends.map((end) => `${end.pass}: ${end.end}`).join('; '), bad }
+}
+
+const Row = (props: { one: StatementView }) => {
+  const { one } = props
+  const { statement, strongest, blocked } = one
+  const span = one.spans.find((s) => s.mode === strongest?.mode && s.relation === strongest.relation) ?? one.spans[0]
+  const work = one.quiet?.work ?? null
+  const end = outcomeWords(one)
+  return (
+    <tr id={`s-${one.number}`}>
+      <td class="n">{one.number}</td>
+      <td class="what">
+        <span class="place">{`${statement.file}:${statement.line}`}</span>
+        <details>
+          <summary>
+            <code>{shorten(oneLine(statement.sql), 56)}</code>
+          </summary>
+          <Sql sql={statement.sql} label={`SQL of statement ${one.number}`} />
+        </details>
+      </td>
+      <Num text={duration(one.quiet)} />
+      <Num text={duration(one.timed)} strong />
+      <td class="lock">
+        {strongest === null ? (
+          one.quiet === null && one.timed === null ? (
+            <span class="null">not measured</span>
+          ) : (
+            'none'
+          )
+        ) : (
+          <>
+            {strongest.mode}
+            <small>{`${strongest.relation}${strongest.existedBefore ? '' : ' (new)'}`}</small>
+          </>
+        )}
+      </td>
+      <Num text={formatBracket(span?.waitedMs ?? null)} />
+      <Num text={formatBracket(span?.heldMs ?? null)} strong />
+      <Num text={one.timed === null ? 'not measured' : formatCount(blocked?.sessions ?? 0)} />
+      <Num text={blocked === null ? (one.timed === null ? 'not measured' : '–') : formatBracket(blocked.longestMs)} />
+      <td class="work">
+        {work === null ? (
+          <span class="null">not measured</span>
+        ) : workWords(work).length === 0 ? (
+          'catalog only'
+        ) : (
+          workWords(work).map((line) => <div>{line}</div>)
+        )}
+      </td>
+      <Num text={formatBytes(work?.walBytes ?? null)} />
+      <td class={end.bad ? 'outcome bad' : 'outcome'}>
+        {end.bad ? <Sign status="fail" /> : null} {end.words}
+      </td>
+    </tr>
+  )
+}
+
+const transactionWords = (one: TransactionRun): string => {
+  const kind = { explicit: 'BEGIN … COMMIT', message: 'one message', autocommit: 'autocommit' }[one.kind]
+  return `Transaction ${one.ordinal} · ${kind} · ${formatMs(one.endMs - one.startMs)} · ${one.end}`
+}
+
+const HEAD = [
+  '#',
+  'statement',
+  'at rest',
+  'under traffic',
+  'strongest lock',
+  'waited',
+  'held',
+  'sessions blocked',
+  'longest wait',
+  'work, at rest',
+  'WAL',
+  'outcome',
+]
+/** What was to be run, when nothing ran. */
+const Unrun = (props: { statements: readonly StatementView[] }) => (
+  <>
+    <Nothing>Not measured: no pass was finished. These were to be run:</Nothing>
+    <Table label="Statements" class="short" head={['#', 'where', 'statement']} numeric={[0]}>
+      <tbody>
+        {props.statements.slice(0, MOST).map((one) => (
+          <tr id={`s-${one.number}`}>
+            <td class="n">{one.number}</td>
+            <td class="place">{`${one.statement.file}:${one.statement.line}`}</td>
+            <td>
+              <code>{shorten(oneLine(one.statement.sql), 200)}</code>
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </Table>
+  </>
+)
+
+/** Enough for any migration that a person reads; a generated one of thousands is in report.json. */
+const MOST = 400
+
+export const Statements = (props: { view: View }) => {
+  const { statements, timed, quiet } = props.view
+  if (statements.length === 0) return <Nothing>No statement was read.</Nothing>
+  const run: MigrationRun | null = (timed ?? quiet)?.migration ?? null
+  if (run === null) return <Unrun statements={statements} />
+  const groups: { transaction: TransactionRun | null; rows: StatementView[] }[] = []
+  for (const one of statements.slice(0, MOST)) {
+    const transaction = run.transactions.find((t) => t.statements.includes(one.statement.id)) ?? null
+    const last = groups.at(-1)
+    if (last !== undefined && last.transaction === transaction) last.rows.push(one)
+    else groups.push({ transaction, rows: [one] })
+  }
+  return (
+    <>
+      <Table label="Statements" class="statements" head={HEAD} numeric={[0, 2, 3, 5, 6, 7, 8, 10]}>
+        {groups.map((group) => (
+          <tbody>
+            <tr class="group">
+              <th scope="rowgroup" colSpan={HEAD.length}>
+                {group.transaction === null ? 'Not reached' : transactionWords(group.transaction)}
+              </th>
+            </tr>
+            {group.rows.map((one) => (
+              <Row one={one} />
+            ))}
+          </tbody>
+        ))}
+      </Table>
+      {statements.length > MOST ? <p class="note">{`and ${statements.length - MOST} more in report.json`}</p> : null}
+      <p class="note">
+        Waited and held are those of the strongest lock, under traffic; a lock is held until its transaction ends.
+      </p>
+    </>
+  )
+}

@@ -1,0 +1,132 @@
+/** What every output asks a report: lookups and orders that are not in the data as such. Pure. */
+import type {
+  BlockedGroup,
+  BudgetResult,
+  Finding,
+  LockMode,
+  LockSpan,
+  QuietPass,
+  Report,
+  Severity,
+  Statement,
+  StatementRun,
+  TimedPass,
+  Verdict,
+} from '../recording.js'
+import { LockMode as LockModes } from '../recording.js'
+
+/** One statement with everything that is known of it. `number` is its number in the timeline and the table. */
+export interface StatementView {
+  number: number
+  statement: Statement
+  quiet: StatementRun | null
+  timed: StatementRun | null
+  /** The strongest lock that it took on a relation that existed before; on any relation when there is none. */
+  strongest: { mode: LockMode; relation: string; existedBefore: boolean } | null
+  /** Its lock spans in the timed pass, longest hold first, existing relations before new ones. */
+  spans: LockSpan[]
+  blocked: BlockedGroup | null
+}
+
+export interface View {
+  report: Report
+  quiet: QuietPass | null
+  timed: TimedPass | null
+  statements: StatementView[]
+  byId: ReadonlyMap<string, StatementView>
+}
+
+const strength = (mode: LockMode): number => LockModes.options.indexOf(mode)
+
+/** Whether traffic of the application can wait for a lock: it is on a relation that existed and blocks reads or writes. */
+export const conflicts = (span: LockSpan): boolean => span.existedBefore && (span.blocksReads || span.blocksWrites)
+
+const held = (span: LockSpan): number => span.heldMs?.highMs ?? 0
+
+const strongest = (locks: readonly { mode: LockMode; relation: string; existedBefore: boolean }[]) =>
+  [...locks].sort(
+    (a, b) => Number(b.existedBefore) - Number(a.existedBefore) || strength(b.mode) - strength(a.mode),
+  )[0] ?? null
+
+/** Prepares a report for rendering. */
+export const viewOf = (report: Report): View => {
+  const { passes, migrations } = report.recording
+  const quiet = passes.find((pass) => pass.kind === 'quiet') ?? null
+  const timed = passes.find((pass) => pass.kind === 'timed') ?? null
+  const statements = migrations
+    .flatMap((file) => file.statements)
+    .map((statement, i): StatementView => {
+      const run = (pass: QuietPass | TimedPass | null): StatementRun | null =>
+        pass?.migration.statements.find((one) => one.statement === statement.id) ?? null
+      const spans = (timed?.locks ?? [])
+        .filter((span) => span.statement === statement.id)
+        .sort((a, b) => Number(conflicts(b)) - Number(conflicts(a)) || held(b) - held(a))
+      const inQuiet = run(quiet)
+      return {
+        number: i + 1,
+        statement,
+        quiet: inQuiet,
+        timed: run(timed),
+        strongest: strongest([...(inQuiet?.work?.locks ?? []), ...spans]),
+        spans,
+        blocked: timed?.blocked.find((group) => group.statement === statement.id) ?? null,
+      }
+    })
+  return { report, quiet, timed, statements, byId: new Map(statements.map((one) => [one.statement.id, one])) }
+}
+
+/** `file:line` of a statement id, or the id itself when the statement is not part of the migrations. */
+export const placeOf = (view: View, id: string): string => {
+  const found = view.byId.get(id)?.statement
+  return found === undefined ? id : `${found.file}:${found.line}`
+}
+
+const ORDER: readonly Severity[] = ['fail', 'inconclusive', 'warn', 'info']
+
+/** Findings, worst first; within a severity in the order of the judge. */
+export const worstFirst = (findings: readonly Finding[]): Finding[] =>
+  [...findings].sort((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity))
+
+/** A sign, its ASCII form and a word: nothing is told by colour alone. */
+export interface Mark {
+  sign: string
+  ascii: string
+  word: string
+}
+
+const marks = {
+  pass: { sign: '✓', ascii: '+', word: 'pass' },
+  ok: { sign: '✓', ascii: '+', word: 'within the limit' },
+  fail: { sign: '✗', ascii: 'x', word: 'fail' },
+  warn: { sign: '!', ascii: '!', word: 'warn' },
+  inconclusive: { sign: '?', ascii: '?', word: 'inconclusive' },
+  info: { sign: 'i', ascii: 'i', word: 'information' },
+  'not measured': { sign: '–', ascii: '-', word: 'not measured' },
+} satisfies Record<Verdict | Severity | BudgetResult['status'], Mark>
+
+export const markOf = (status: keyof typeof marks): Mark => marks[status]
+
+/** What a lock mode keeps from running, in plain words. */
+export const blocksWords = (reads: boolean, writes: boolean): string =>
+  reads ? 'reads and writes' : writes ? 'writes' : 'neither'
+
+/** The names of the phases as people read them. */
+export const phaseWord = (name: string): string => (name === 'warmup' ? 'warm up' : name)
+
+/** What this rehearsal could not show, in sentences; the same in every output. */
+export const notMeasured = (view: View): string[] => {
+  const { report, quiet, timed } = view
+  return [
+    ...(report.recording.stopped === null
+      ? []
+      : [`The rehearsal is not complete: ${report.recording.stopped.message}.`]),
+    ...(quiet === null ? ['The quiet pass: work of each statement, compatibility, data checks, rollback.'] : []),
+    ...(timed === null ? ['The timed pass: how long locks were held, who waited, latency, errors.'] : []),
+    ...report.budgets.filter((one) => one.status === 'not measured').map((one) => `The limit “${one.label}”.`),
+    ...(quiet !== null && quiet.rollback === null ? ['The way back: there is no rollback.sql.'] : []),
+    ...(timed !== null && timed.waitsNotListed > 0
+      ? [`${timed.waitsNotListed} waits are counted but not listed one by one.`]
+      : []),
+    'Replicas and their lag, connection poolers, other services on the same server, the hardware of production.',
+  ]
+}

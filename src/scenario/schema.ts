@@ -1,0 +1,131 @@
+/** What scenario.ts may say. The schema is the only source of the type that defineScenario checks in the editor. */
+import { z } from 'zod'
+import { METRICS } from '../judge/budgets.js'
+import { TransactionMode } from '../recording.js'
+import { parseDuration } from './duration.js'
+
+const path = z.string().min(1, 'expected a path relative to the folder')
+const paths = z.union([path, z.array(path).min(1)], 'expected a path or a list of paths')
+const whole = (low: number, high: number) => z.int().min(low).max(high)
+
+/** Milliseconds, written as a duration. */
+const duration = (mustLast: boolean) =>
+  z.string('expected a duration such as "500ms", "30s" or "5m"').transform((text, context) => {
+    const ms = parseDuration(text)
+    if (ms !== null && (ms > 0 || !mustLast)) return ms
+    context.addIssue(
+      ms === null ? `expected a duration such as "500ms", "30s" or "5m", not "${text}"` : 'must be longer than zero',
+    )
+    return z.NEVER
+  })
+
+/** PostgreSQL cuts names at 63 bytes and keeps pg_ for itself. */
+const role = z
+  .string()
+  .min(1)
+  .refine(
+    (name) => Buffer.byteLength(name) <= 63 && !name.includes('\0'),
+    'is not a name PostgreSQL can keep (63 bytes)',
+  )
+  .refine((name) => !/^pg_|^(?:public|none)$/.test(name), 'is reserved by PostgreSQL')
+
+const settings = z.record(
+  z.string().regex(/^[A-Za-z_][\w.]*$/, 'is not the name of a setting'),
+  z.union([z.string(), z.number(), z.boolean()]).transform(String),
+)
+
+const limit = z.number().nonnegative()
+const metric = z.string().refine((name) => Object.hasOwn(METRICS, name), {
+  error: () => `unknown metric (known: ${Object.keys(METRICS).join(', ')})`,
+})
+
+export const ScenarioFile = z.strictObject({
+  /** Names the report and its folder; the folder's name unless given. */
+  name: z
+    .string()
+    .regex(/^[\p{L}\p{N}_][\p{L}\p{N}_ .-]{0,99}$/u, 'expected letters, digits, spaces and _ . -')
+    .optional(),
+  description: z.string().optional(),
+  /** The schema before the migration. Several files run in this order. `schema.sql` unless given. */
+  schema: paths.optional(),
+  /** `seed.sql` or `seed.ts` unless given. */
+  seed: paths.optional(),
+  /** The folder of the migration files, or more about them. `migrations` unless given. */
+  migrations: z
+    .union(
+      [
+        path,
+        z.strictObject({
+          folder: path.optional(),
+          transaction: TransactionMode.optional(),
+          /** All files unless given. Those before the first pending one are applied to build the schema. */
+          pending: z
+            .union(
+              [z.array(z.string()).min(1), z.strictObject({ from: z.string() })],
+              'expected file names or { from }',
+            )
+            .optional(),
+        }),
+      ],
+      'expected a folder or { folder, transaction, pending }',
+    )
+    .optional(),
+  rollback: path.optional(),
+  checks: path.optional(),
+  traffic: z
+    .strictObject({
+      old: path.optional(),
+      new: path.optional(),
+      /** Operations a second that each release is offered at full traffic. */
+      rate: z.number().positive().max(100_000).optional(),
+      /** Connections of each release. */
+      connections: whole(1, 1000).optional(),
+    })
+    .optional(),
+  production: z.strictObject({ rows: z.record(z.string(), whole(0, Number.MAX_SAFE_INTEGER)) }).optional(),
+  postgres: z.union([z.literal(16), z.literal(17), z.literal(18)], 'expected 16, 17 or 18').optional(),
+  /** Rows of the largest table: `:n`. */
+  rows: whole(1, 1_000_000_000).optional(),
+  /** Same number, same data, same traffic. */
+  seedNumber: whole(0, Number.MAX_SAFE_INTEGER).optional(),
+  roles: z.strictObject({ migrate: role.optional(), app: role.optional() }).optional(),
+  phases: z
+    .strictObject({
+      warmup: duration(false).optional(),
+      baseline: duration(true).optional(),
+      rollout: duration(false).optional(),
+      settle: duration(false).optional(),
+    })
+    .optional(),
+  maxDuration: duration(true).optional(),
+  /** Limits by metric; a number is the failing limit. Milliseconds, or a ratio. null takes a limit away. */
+  budgets: z
+    .record(
+      metric,
+      z.union([limit, z.strictObject({ warn: limit.nullable().optional(), fail: limit.nullable().optional() })]),
+    )
+    .optional(),
+  /** Settings of production's server, e.g. `lock_timeout`. */
+  settings: settings.optional(),
+  /** Settings of production's roles. */
+  roleSettings: z.strictObject({ migrate: settings.optional(), app: settings.optional() }).optional(),
+})
+
+/** What a scenario.ts exports by default. */
+export type ScenarioDefinition = z.input<typeof ScenarioFile>
+export type ScenarioSettings = z.output<typeof ScenarioFile>
+
+/** Declares a scenario; gives types to the editor and returns its argument. */
+export const defineScenario = (scenario: ScenarioDefinition): ScenarioDefinition => scenario
+
+/** The issues of a checked object as `field: message`, one line. */
+export const describeIssues = (error: z.ZodError): string =>
+  error.issues
+    .map((issue) => {
+      const field = issue.path.map(String).join('.')
+      if (issue.code === 'unrecognized_keys')
+        return issue.keys.map((key) => `${[...issue.path.map(String), key].join('.')}: unknown field`).join('; ')
+      const message = issue.code === 'invalid_key' ? issue.issues[0]?.message : issue.message
+      return `${field === '' ? 'default export' : field}: ${message ?? 'not accepted'}`
+    })
+    .join('; ')

@@ -1,0 +1,5 @@
+export { defineSeed, type Seed } from './define.js'
+export { finishSeed } from './finish.js'
+export { checkSeed } from './check.js'
+export { runSeed } from './run-seed.js'
+export { seedSql } from './seed-sql.js'
