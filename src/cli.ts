@@ -44,7 +44,10 @@ interface RunFlags {
 }
 
 const OUTPUT = [
-  new Option('--budget <metric=limit>', 'a limit, e.g. lock.held=500ms or lock.held=100ms:500ms (warn:fail); may be repeated')
+  new Option(
+    '--budget <metric=limit>',
+    'a limit, e.g. lock.held=500ms or lock.held=100ms:500ms (warn:fail); may be repeated',
+  )
     .argParser(budget)
     .default({}, 'see README'),
   new Option('--fail-on <level>', 'exit with 1 from this verdict on: warn or fail')
@@ -59,7 +62,9 @@ const OUTPUT = [
 ]
 
 const program = new Command('rehearse')
-  .description('Rehearses a PostgreSQL schema migration under the traffic of the old and the new release, on a throw-away database.')
+  .description(
+    'Rehearses a PostgreSQL schema migration under the traffic of the old and the new release, on a throw-away database.',
+  )
   .version(version)
   .option('--debug', 'show stack traces')
   .configureOutput({ outputError: () => undefined })
@@ -76,19 +81,32 @@ const runCommand = program
       .default('embedded'),
   )
   .addOption(
-    new Option('--postgres <major>', 'major version of the embedded server: 16, 17 or 18')
-      .argParser((text: string) => Number(oneOf('--postgres', ['16', '17', '18'] as const)(text))),
+    new Option('--postgres <major>', 'major version of the embedded server: 16, 17 or 18').argParser((text: string) =>
+      Number(oneOf('--postgres', ['16', '17', '18'] as const)(text)),
+    ),
   )
   .addOption(new Option('--rows <n>', 'rows of the largest table').argParser(wholeNumber('--rows', 1)))
-  .addOption(new Option('--rate <per second>', 'operations a second of each release').argParser(positiveNumber('--rate')))
-  .addOption(new Option('--connections <n>', 'connections of each release').argParser(wholeNumber('--connections', 1, 80)))
+  .addOption(
+    new Option('--rate <per second>', 'operations a second of each release').argParser(positiveNumber('--rate')),
+  )
+  .addOption(
+    new Option('--connections <n>', 'connections of each release').argParser(wholeNumber('--connections', 1, 80)),
+  )
   .addOption(new Option('--warmup <duration>', 'traffic before the baseline').argParser(duration('--warmup')))
   .addOption(new Option('--baseline <duration>', 'the old release alone').argParser(duration('--baseline')))
   .addOption(new Option('--rollout <duration>', 'from the old release to the new').argParser(duration('--rollout')))
   .addOption(new Option('--settle <duration>', 'the new release alone').argParser(duration('--settle')))
-  .addOption(new Option('--max-duration <duration>', 'the migration is stopped after this').argParser(duration('--max-duration')))
+  .addOption(
+    new Option('--max-duration <duration>', 'the migration is stopped after this').argParser(
+      duration('--max-duration'),
+    ),
+  )
   .addOption(new Option('--seed <number>', 'same number, same data, same traffic').argParser(wholeNumber('--seed', 0)))
-  .addOption(new Option('--port <number>', 'TCP port of the database on 127.0.0.1 (default: a free one)').argParser(wholeNumber('--port', 1, 65_535)))
+  .addOption(
+    new Option('--port <number>', 'TCP port of the database on 127.0.0.1 (default: a free one)').argParser(
+      wholeNumber('--port', 1, 65_535),
+    ),
+  )
 for (const option of OUTPUT) runCommand.addOption(option)
 runCommand.action(async (folders: string[], flags: RunFlags) => {
   process.exitCode = await run(
@@ -100,7 +118,12 @@ runCommand.action(async (folders: string[], flags: RunFlags) => {
         postgres: flags.postgres,
         rate: flags.rate,
         connections: flags.connections,
-        phases: { warmupMs: flags.warmup, baselineMs: flags.baseline, rolloutMs: flags.rollout, settleMs: flags.settle },
+        phases: {
+          warmupMs: flags.warmup,
+          baselineMs: flags.baseline,
+          rolloutMs: flags.rollout,
+          settleMs: flags.settle,
+        },
         maxDurationMs: flags.maxDuration,
         budgets: flags.budget,
       },
@@ -138,7 +161,9 @@ reportCommand.action(async (file: string, flags: Omit<RunFlags, 'branch'>) => {
 
 /** As one would type it again. */
 const commandLine = (args: readonly string[]): string =>
-  ['rehearse', ...args].map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`)).join(' ')
+  ['rehearse', ...args]
+    .map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`))
+    .join(' ')
 
 try {
   await program.parseAsync()
@@ -157,7 +182,8 @@ function explain(error: unknown): number {
   if (error instanceof RehearsalError) {
     process.stderr.write(`rehearse: ${error.message}\n`)
     if (error.hint !== null) process.stderr.write(`  ${error.hint}\n`)
-    if (debug) process.stderr.write(`${error.stack ?? ''}\n${error.cause instanceof Error ? (error.cause.stack ?? '') : ''}\n`)
+    if (debug)
+      process.stderr.write(`${error.stack ?? ''}\n${error.cause instanceof Error ? (error.cause.stack ?? '') : ''}\n`)
     return error.exitCode
   }
   process.stderr.write(

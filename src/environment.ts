@@ -79,7 +79,7 @@ export async function readEnvironment(input: EnvironmentInput): Promise<Environm
     startedAt: input.startedAt,
     commandLine: input.commandLine,
     provider: input.provider,
-    postgres: (server[0]?.version ?? '').replace(/ on .*$/, ''),
+    postgres: (server[0]?.version ?? '').replace(/^PostgreSQL /, '').replace(/ on .*$/, ''),
     serverVersion: Number(server[0]?.number ?? 0),
     encoding: input.encoding,
     collation: input.collation,

@@ -29,13 +29,19 @@ export const codes = {
   SCENARIO_INVALID: entry(EXIT.usage, (d) => `${at(d)}: ${d['message'] ?? ''}`),
   SQL_UNREADABLE: entry(EXIT.usage, (d) => `${at(d)}: cannot read this SQL: ${d['message'] ?? ''}`),
   SCRIPT_INVALID: entry(EXIT.usage, (d) => `${at(d)}: ${d['message'] ?? ''}`),
-  RECORDING_INVALID: entry(EXIT.usage, (d) => `${d['file'] ?? ''}: not a recording of this version: ${d['message'] ?? ''}`),
+  RECORDING_INVALID: entry(
+    EXIT.usage,
+    (d) => `${d['file'] ?? ''}: not a recording of this version: ${d['message'] ?? ''}`,
+  ),
   OUTPUT_UNWRITABLE: entry(
     EXIT.usage,
     (d) => `${d['path'] ?? ''}: cannot write the report here: ${d['message'] ?? ''}`,
     () => 'Choose another folder with --out.',
   ),
-  SCHEMA_FAILED: entry(EXIT.usage, (d) => `${at(d)}: the schema before the migration cannot be built: ${d['message'] ?? ''}`),
+  SCHEMA_FAILED: entry(
+    EXIT.usage,
+    (d) => `${at(d)}: the schema before the migration cannot be built: ${d['message'] ?? ''}`,
+  ),
   SEED_FAILED: entry(EXIT.usage, (d) => `${at(d)}: seeding failed: ${d['message'] ?? ''}`),
   NO_BINARIES: entry(
     EXIT.cannot,

@@ -1,5 +1,11 @@
 /** The public API: what a scenario, a seed and a traffic file are written with, and the three verbs. */
-export { defineScenario, loadScenario, type Scenario, type ScenarioDefinition, type ScenarioOverrides } from './scenario.js'
+export {
+  defineScenario,
+  loadScenario,
+  type Scenario,
+  type ScenarioDefinition,
+  type ScenarioOverrides,
+} from './scenario.js'
 export { defineSeed, type Seed } from './seeds/index.js'
 export { defineTraffic } from './traffic/define.js'
 export { rehearse, type RehearseOptions } from './rehearse.js'

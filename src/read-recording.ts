@@ -22,7 +22,10 @@ export function parseRecording(text: string, file: string): Recording {
   const parsed = Recording.safeParse(value)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]
-    throw new RehearsalError('RECORDING_INVALID', { file, message: `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}` })
+    throw new RehearsalError('RECORDING_INVALID', {
+      file,
+      message: `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`,
+    })
   }
   return parsed.data
 }

@@ -74,6 +74,10 @@ export const Statement = z.object({
   sql: z.string(),
   /** The kind of statement in the parser's words, e.g. `AlterTableStmt`. */
   kind: z.string(),
+  /** Written with CONCURRENTLY. */
+  concurrently: z.boolean(),
+  /** The parts of an ALTER TABLE in the parser's words, e.g. `AT_SetNotNull` of a column, `CONSTR_CHECK` for a constraint. */
+  actions: z.array(z.object({ action: z.string(), name: z.string().nullable(), notValid: z.boolean() })),
 })
 export type Statement = z.infer<typeof Statement>
 
@@ -370,7 +374,7 @@ export const TrafficRow = z.object({
   release: Release,
   operation: z.string(),
   phase: PhaseName,
-  /** Arrivals whose intended start lies in the phase. scheduled = completed + failed + dropped + unfinished. */
+  /** Arrivals whose intended start lies in the phase. scheduled = completed + failed + dropped. */
   scheduled: z.number().int(),
   completed: z.number().int(),
   failed: z.number().int(),

@@ -53,21 +53,28 @@ export async function rehearse(scenario: Scenario, options: RehearseOptions = {}
     await fill(branch, scenario, emit, signal)
     await branch.seal()
     recorded = true
-    const quiet = await onCopy(branch, 'quiet', async (input, sql) => {
-      recording.environment = await readEnvironment({
-        sql,
-        provider: branch.provider,
-        encoding: branch.encoding,
-        collation: branch.collation,
-        roles: scenario.roles,
-        settings: Object.keys(scenario.settings),
-        commandLine: options.commandLine ?? '',
-        tool: toolVersion(),
-        startedAt,
-        folder: scenario.folder,
-      })
-      return quietPass(input)
-    }, scenario, emit, signal)
+    const quiet = await onCopy(
+      branch,
+      'quiet',
+      async (input, sql) => {
+        recording.environment = await readEnvironment({
+          sql,
+          provider: branch.provider,
+          encoding: branch.encoding,
+          collation: branch.collation,
+          roles: scenario.roles,
+          settings: Object.keys(scenario.settings),
+          commandLine: options.commandLine ?? '',
+          tool: toolVersion(),
+          startedAt,
+          folder: scenario.folder,
+        })
+        return quietPass(input)
+      },
+      scenario,
+      emit,
+      signal,
+    )
     recording.passes.push(quiet)
     if (signal.aborted) throw interrupted(signal)
     await timed(branch, scenario, recording, quiet, emit, signal)
@@ -75,7 +82,11 @@ export async function rehearse(scenario: Scenario, options: RehearseOptions = {}
     recording.complete = true
   } catch (error) {
     const known =
-      error instanceof RehearsalError ? error : signal.aborted ? interrupted(signal) : asDiskFull(error, branch.serverLog)
+      error instanceof RehearsalError
+        ? error
+        : signal.aborted
+          ? interrupted(signal)
+          : asDiskFull(error, branch.serverLog)
     if (!recorded) throw known ?? error
     if (!known) throw error
     recording.stopped = { code: known.code, message: known.message }
@@ -168,7 +179,11 @@ async function fill(branch: Branch, scenario: Scenario, emit: Emit, signal: Abor
           await owner.unsafe(statement.sql).simple()
         } catch (error) {
           const { sqlstate, message } = toPgError(error)
-          throw new RehearsalError('SCHEMA_FAILED', { file: file.file, line: statement.line, message: `${sqlstate} ${message}` }, error)
+          throw new RehearsalError(
+            'SCHEMA_FAILED',
+            { file: file.file, line: statement.line, message: `${sqlstate} ${message}` },
+            error,
+          )
         }
       }
     // A dump sets search_path for its own session only.
@@ -176,7 +191,10 @@ async function fill(branch: Branch, scenario: Scenario, emit: Emit, signal: Abor
     if (scenario.appliedMigrations.length > 0) await apply(branch, scenario)
     for (const seed of scenario.seeds) {
       stopIf(signal)
-      emit({ type: 'step', text: `filling the tables from ${seed.file}, ${scenario.rows.toLocaleString('en-US')} rows in the largest` })
+      emit({
+        type: 'step',
+        text: `filling the tables from ${seed.file}, ${scenario.rows.toLocaleString('en-US')} rows in the largest`,
+      })
       if (seed.kind === 'sql') await seedSql(owner, { file: seed.file, statements: seed.statements })
       else {
         const loaded = checkSeed(await importDefault(seed.path, seed.file, 'SCENARIO_INVALID'), seed.file)
@@ -209,9 +227,7 @@ async function apply(branch: Branch, scenario: Scenario): Promise<void> {
     const { run } = await runMigration(session, scenario.appliedMigrations, { transaction: scenario.transaction })
     if (run.outcome.ok) return
     const [file, ordinal] = (run.failedStatement ?? '#').split('#')
-    const statement = scenario.appliedMigrations
-      .flatMap((m) => m.statements)
-      .find((s) => s.id === run.failedStatement)
+    const statement = scenario.appliedMigrations.flatMap((m) => m.statements).find((s) => s.id === run.failedStatement)
     throw new RehearsalError('SCHEMA_FAILED', {
       file: file ?? '',
       line: statement?.line ?? Number(ordinal),
@@ -234,17 +250,15 @@ function blank(scenario: Scenario): Recording {
     productionRows: scenario.productionRows,
     budgets: scenario.budgets,
     environment: null,
-    operations: scenario.operations.map(
-      (operation): OperationInfo => ({
-        release: operation.release,
-        name: operation.name,
-        weight: operation.weight,
-        prepared: operation.prepared,
-        file: operation.file,
-        line: operation.line,
-        sql: operation.kind === 'script' ? operation.normalisedSql : [],
-      }),
-    ),
+    operations: scenario.operations.map((operation): OperationInfo => ({
+      release: operation.release,
+      name: operation.name,
+      weight: operation.weight,
+      prepared: operation.prepared,
+      file: operation.file,
+      line: operation.line,
+      sql: operation.kind === 'script' ? operation.normalisedSql : [],
+    })),
     migrations: scenario.migrations,
     passes: [],
     assumptions: [...scenario.assumptions, GRANTS_ASSUMPTION],

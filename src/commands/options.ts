@@ -12,7 +12,9 @@ export const wholeNumber =
   (text: string): number => {
     const value = Number(text.replaceAll('_', ''))
     if (!Number.isInteger(value) || value < low || value > high)
-      throw usage(`${flag} must be a whole number ${high === Number.MAX_SAFE_INTEGER ? `of at least ${low}` : `from ${low} to ${high}`}, not "${text}"`)
+      throw usage(
+        `${flag} must be a whole number ${high === Number.MAX_SAFE_INTEGER ? `of at least ${low}` : `from ${low} to ${high}`}, not "${text}"`,
+      )
     return value
   }
 
@@ -55,5 +57,8 @@ export function budget(text: string, before: Budgets): Budgets {
   const [first = 0, second] = limits
   if (limits.length > 2) throw usage(`--budget ${metric}: one limit, or two as <warn>:<fail>, not "${value}"`)
   const warn = METRICS[metric].warn
-  return { ...before, [metric]: second === undefined ? { warn: Math.min(warn, first), fail: first } : { warn: first, fail: second } }
+  return {
+    ...before,
+    [metric]: second === undefined ? { warn: Math.min(warn, first), fail: first } : { warn: first, fail: second },
+  }
 }

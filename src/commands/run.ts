@@ -8,7 +8,7 @@ import type { Report } from '../recording.js'
 import { rehearse } from '../rehearse.js'
 import { loadScenario, type Scenario, type ScenarioOverrides } from '../scenario.js'
 import type { Format } from '../report/index.js'
-import { formatMs } from '../report/units.js'
+import { formatMs } from '../units.js'
 import { progress } from '../terminal/progress.js'
 import { summary } from '../terminal/summary.js'
 import { defaultFolder, openOutput } from './output.js'
@@ -36,7 +36,8 @@ export interface Console {
 export async function run(folders: readonly string[], options: RunOptions, console: Console): Promise<number> {
   const paths = folders.length > 0 ? folders : ['.']
   const scenarios: Scenario[] = []
-  for (const path of paths) scenarios.push(await loadScenario(path, options.overrides).catch((error: unknown) => explain(error, folders)))
+  for (const path of paths)
+    scenarios.push(await loadScenario(path, options.overrides).catch((error: unknown) => explain(error, folders)))
   const codes: number[] = []
   const reports: Report[] = []
   for (const scenario of scenarios) {
@@ -113,13 +114,17 @@ function planLine(scenario: Scenario): string {
 /** The exit code of a report: what stopped it counts before what it found. */
 export function codeOf(report: Report, failOn: 'warn' | 'fail'): number {
   const { stopped } = report.recording
-  if (stopped) return new RehearsalError(stopped.code as RehearsalError['code'], { signal: /SIGTERM/.test(stopped.message) ? 'SIGTERM' : 'SIGINT' }).exitCode
+  if (stopped)
+    return new RehearsalError(stopped.code as RehearsalError['code'], {
+      signal: /SIGTERM/.test(stopped.message) ? 'SIGTERM' : 'SIGINT',
+    }).exitCode
   if (report.verdict === 'fail' || (report.verdict === 'warn' && failOn === 'warn')) return EXIT.fail
   return report.verdict === 'inconclusive' ? EXIT.inconclusive : EXIT.ok
 }
 
 /** Of several: an interruption first, then a proved failure, then what could not be done, then what proved nothing. */
 export function worst(codes: readonly number[]): number {
-  for (const code of [EXIT.sigint, EXIT.sigterm, EXIT.fail, EXIT.cannot, EXIT.usage, EXIT.inconclusive]) if (codes.includes(code)) return code
+  for (const code of [EXIT.sigint, EXIT.sigterm, EXIT.fail, EXIT.cannot, EXIT.usage, EXIT.inconclusive])
+    if (codes.includes(code)) return code
   return EXIT.ok
 }

@@ -2,9 +2,9 @@
 import type { Budgets } from '../recording.js'
 
 export const METRICS = {
-  'lock.held': { label: 'lock that conflicts with traffic, held', unit: 'ms', warn: 100, fail: 1_000 },
-  'operation.blocked': { label: 'longest wait of an operation behind the migration', unit: 'ms', warn: 200, fail: 2_000 },
-  'statement.underLock': { label: 'statement while such a lock is held', unit: 'ms', warn: 5_000, fail: null },
+  'lock.held': { label: 'conflicting lock held', unit: 'ms', warn: 100, fail: 1_000 },
+  'operation.blocked': { label: 'longest wait behind the migration', unit: 'ms', warn: 200, fail: 2_000 },
+  'statement.underLock': { label: 'statement under such a lock', unit: 'ms', warn: 5_000, fail: null },
 } as const satisfies Record<string, { label: string; unit: 'ms' | 'ratio'; warn: number | null; fail: number | null }>
 
 export type Metric = keyof typeof METRICS

@@ -1,5 +1,13 @@
 /** judge(recording) -> Report: every opinion of the harness is made here, from facts alone. Pure. */
-import { SCHEMA_VERSION, type BudgetResult, type Budgets, type Finding, type Recording, type Report, type Verdict } from '../recording.js'
+import {
+  SCHEMA_VERSION,
+  type BudgetResult,
+  type Budgets,
+  type Finding,
+  type Recording,
+  type Report,
+  type Verdict,
+} from '../recording.js'
 import { limits, level, METRICS, type Metric } from './budgets.js'
 import { readFacts, type Facts } from './facts.js'
 import { relationSummaries } from './relations.js'
@@ -56,7 +64,8 @@ export function judge(recording: Recording, budgets: Budgets = {}): Report {
 }
 
 function verdictOf(findings: readonly Finding[]): Verdict {
-  for (const severity of ['fail', 'inconclusive', 'warn'] as const) if (findings.some((f) => f.severity === severity)) return severity
+  for (const severity of ['fail', 'inconclusive', 'warn'] as const)
+    if (findings.some((f) => f.severity === severity)) return severity
   return 'pass'
 }
 
@@ -74,7 +83,15 @@ function budgetResults(facts: Facts): BudgetResult[] {
     const worst = worstOf(metric, facts)
     const base = { metric, label: METRICS[metric].label, unit: METRICS[metric].unit, ...limit }
     if (!worst)
-      return { ...base, measured: facts.timed ? 0 : null, low: facts.timed ? 0 : null, high: facts.timed ? 0 : null, projected: null, worstAt: null, status: facts.timed ? 'ok' : 'not measured' }
+      return {
+        ...base,
+        measured: facts.timed ? 0 : null,
+        low: facts.timed ? 0 : null,
+        high: facts.timed ? 0 : null,
+        projected: null,
+        worstAt: null,
+        status: facts.timed ? 'ok' : 'not measured',
+      }
     const at = facts.at(worst.statement)
     const statuses = [level(worst, limit)]
     if (worst.projected) statuses.push(level({ low: worst.projected.lowMs, high: worst.projected.lowMs }, limit))
@@ -106,7 +123,12 @@ function worstOf(metric: Metric, facts: Facts): Worst | null {
     }
   } else if (metric === 'operation.blocked') {
     for (const group of facts.timed?.blocked ?? [])
-      candidates.push({ low: group.longestMs.lowMs, high: group.longestMs.highMs, statement: group.statement, projected: null })
+      candidates.push({
+        low: group.longestMs.lowMs,
+        high: group.longestMs.highMs,
+        statement: group.statement,
+        projected: null,
+      })
   } else {
     for (const under of facts.underLock)
       for (const duration of ownDurations(facts, under.run.statement))

@@ -17,14 +17,26 @@ interface Strongest {
  */
 export function relationSummaries(facts: Facts): RelationSummary[] {
   const strongest = new Map<string, Strongest>()
-  const meet = (relation: string, kind: RelationSummary['kind'], table: string, mode: LockMode, statement: string): void => {
+  const meet = (
+    relation: string,
+    kind: RelationSummary['kind'],
+    table: string,
+    mode: LockMode,
+    statement: string,
+  ): void => {
     if (kind === 'toast') return
     const owner = kind === 'index' ? table : relation
     const known = strongest.get(owner)
     const reads = blocksReads(mode)
     const writes = blocksWrites(mode)
     if (!known) {
-      strongest.set(owner, { mode: kind === 'index' ? 'ACCESS SHARE' : mode, statement, kind: kind === 'index' ? 'table' : kind, reads, writes })
+      strongest.set(owner, {
+        mode: kind === 'index' ? 'ACCESS SHARE' : mode,
+        statement,
+        kind: kind === 'index' ? 'table' : kind,
+        reads,
+        writes,
+      })
       return
     }
     known.reads ||= reads
@@ -35,17 +47,24 @@ export function relationSummaries(facts: Facts): RelationSummary[] {
     }
   }
   for (const run of facts.quiet?.migration.statements ?? [])
-    for (const lock of run.work?.locks ?? []) if (lock.existedBefore) meet(lock.relation, lock.kind, lock.table, lock.mode, run.statement)
+    for (const lock of run.work?.locks ?? [])
+      if (lock.existedBefore) meet(lock.relation, lock.kind, lock.table, lock.mode, run.statement)
   for (const span of facts.timed?.locks ?? [])
     if (span.existedBefore) meet(span.relation, span.kind, span.table, span.mode, span.statement)
 
   const summaries = [...strongest].map(([relation, best]): RelationSummary => {
-    const spans = facts.timed?.locks.filter((s) => s.table === relation && s.existedBefore && (s.relation !== relation || s.mode === best.mode)) ?? []
+    const spans =
+      facts.timed?.locks.filter(
+        (s) => s.table === relation && s.existedBefore && (s.relation !== relation || s.mode === best.mode),
+      ) ?? []
     const held = spans.flatMap((s) => (s.heldMs ? [s.heldMs] : [])).sort((a, b) => b.highMs - a.highMs)[0] ?? null
     const waited = spans.map((s) => s.waitedMs).sort((a, b) => b.highMs - a.highMs)[0] ?? null
     const statements = new Set((facts.timed?.locks ?? []).filter((s) => s.table === relation).map((s) => s.statement))
     const waits = facts.timed?.waits.filter((w) => w.behind !== null && statements.has(w.behind)) ?? []
-    const total = waits.reduce((sum, w) => ({ lowMs: sum.lowMs + w.waitedMs.lowMs, highMs: sum.highMs + w.waitedMs.highMs }), { lowMs: 0, highMs: 0 })
+    const total = waits.reduce(
+      (sum, w) => ({ lowMs: sum.lowMs + w.waitedMs.lowMs, highMs: sum.highMs + w.waitedMs.highMs }),
+      { lowMs: 0, highMs: 0 },
+    )
     const longest = [...waits].sort((a, b) => b.waitedMs.highMs - a.waitedMs.highMs)[0]
     return {
       relation,
@@ -61,5 +80,7 @@ export function relationSummaries(facts: Facts): RelationSummary[] {
       blockedTotalMs: facts.timed ? total : null,
     }
   })
-  return summaries.sort((a, b) => strength(b.strongest) - strength(a.strongest) || (b.heldMs?.highMs ?? 0) - (a.heldMs?.highMs ?? 0))
+  return summaries.sort(
+    (a, b) => strength(b.strongest) - strength(a.strongest) || (b.heldMs?.highMs ?? 0) - (a.heldMs?.highMs ?? 0),
+  )
 }

@@ -2,7 +2,15 @@
  * Runs plain SQL migrations the way the scenario declares (`file`, `all`, `statement`, `batch`, or no transaction) and
  * keeps the stamps from which lock times are bracketed. Transaction boundaries come from ReadyForQuery, not from a model.
  */
-import type { MigrationFile, MigrationRun, PgError, Statement, StatementRun, TransactionMode, Work } from '../recording.js'
+import type {
+  MigrationFile,
+  MigrationRun,
+  PgError,
+  Statement,
+  StatementRun,
+  TransactionMode,
+  Work,
+} from '../recording.js'
 import { toPgError } from '../pg/errors.js'
 import { statementFacts } from '../sql/split.js'
 import type { Execution, MigrationSession } from './session.js'

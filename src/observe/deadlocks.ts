@@ -25,7 +25,11 @@ export function deadlocks(
   return reports.map((report) => {
     const pids = cyclePids(report.detail)
     const participants = pids.map((pid) =>
-      pid === migrationPid ? 'migration' : pid === report.pid ? report.by : (nameOf(pid, report.atMs) ?? 'another session'),
+      pid === migrationPid
+        ? 'migration'
+        : pid === report.pid
+          ? report.by
+          : (nameOf(pid, report.atMs) ?? 'another session'),
     )
     return {
       atMs: report.atMs,

@@ -80,7 +80,7 @@ const BURST_AFTER_NUDGE = 8
 /** At most so many of them at once and per second: 200 of 0.3 ms each are 6 % of one core. */
 const BURST_LOOKS = 200
 /** Pause between looks while `hurry` says so. */
-const HURRY_MS = 3
+const HURRY_MS = 1.5
 
 export function startSampler(options: SamplerOptions): Sampler {
   const { sql, clock, periodMs } = options

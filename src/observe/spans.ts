@@ -113,8 +113,14 @@ function span(
     releasedMs: { lowMs: releasedLow, highMs: releasedHigh },
     heldMs: granted && minus({ lowMs: releasedLow, highMs: releasedHigh }, granted),
     // Without a look that showed it waiting, it did not wait longer than the statement itself took to be answered.
-    waitedMs: waited ? minus(until, { lowMs: askedLow, highMs: askedHigh }) : { lowMs: 0, highMs: Math.max(0, grantedHigh - askedLow) },
-    how: lock.sampledOnly ? 'sampler' : seen.firstGranted || seen.lastWaiting ? 'client stamps and sampler' : 'client stamps',
+    waitedMs: waited
+      ? minus(until, { lowMs: askedLow, highMs: askedHigh })
+      : { lowMs: 0, highMs: Math.max(0, grantedHigh - askedLow) },
+    how: lock.sampledOnly
+      ? 'sampler'
+      : seen.firstGranted || seen.lastWaiting
+        ? 'client stamps and sampler'
+        : 'client stamps',
     blocksReads: blocksReads(lock.mode),
     blocksWrites: blocksWrites(lock.mode),
   }

@@ -5,7 +5,7 @@
  * go) and the end of its operation or the next look that did not show it.
  */
 import type { BlockedGroup, Bracket, LockSpan, MigrationWait, Release, StatementRun, Wait } from '../recording.js'
-import { conflicts } from '../sql/lock-modes.js'
+import { conflicts, strength } from '../sql/lock-modes.js'
 import type { LockMode } from '../recording.js'
 import type { Look, SampledLock } from './sampler.js'
 import { minus, plus } from './spans.js'
@@ -101,7 +101,8 @@ export function trafficWaits(input: WaitInput): Wait[] {
 const episodeKey = (row: SampledLock): string => `${row.pid} ${row.lockType} ${row.relation} ${row.mode}`
 
 /** Two waits of one session for the same lock are told apart by waitstart (null for an instant at the start). */
-const isLater = (known: number | null, now: number | null): boolean => known !== null && now !== null && now - known > 0.5
+const isLater = (known: number | null, now: number | null): boolean =>
+  known !== null && now !== null && now - known > 0.5
 
 /**
  * The server grants a lock before the waiter wakes up to use it; until then pg_locks shows no wait, but the operation
@@ -113,9 +114,7 @@ function toWait(episode: Episode, next: Look | null, input: WaitInput): Wait {
   const first = input.looks[episode.first]
   const last = input.looks[episode.last]
   if (!first || !last) throw new Error('an episode without looks')
-  const operation = input.settled.find(
-    (s) => s.pid === episode.pid && s.startMs <= last.toMs && s.endMs >= last.fromMs,
-  )
+  const operation = input.settled.find((s) => s.pid === episode.pid && s.startMs <= last.toMs && s.endMs >= last.fromMs)
   let startLow = Math.max(operation?.startMs ?? -Infinity, input.looks[episode.first - 1]?.fromMs ?? first.fromMs)
   let startHigh = first.toMs
   if (episode.waitStart !== null && input.offset) {
@@ -204,16 +203,22 @@ function statementBehind(row: SampledLock, look: Look, input: WaitInput): string
 }
 
 /** Waits of the migration for anything but a relation lock, e.g. CREATE INDEX CONCURRENTLY for older snapshots. */
-export function migrationWaits(
-  input: WaitInput,
-  nameOf: (pid: number, lookIndex: number) => string,
-): MigrationWait[] {
-  const episodes = new Map<string, { row: SampledLock; first: number; last: number; waitStart: number | null; by: Set<string> }>()
+export function migrationWaits(input: WaitInput, nameOf: (pid: number, lookIndex: number) => string): MigrationWait[] {
+  const episodes = new Map<
+    string,
+    { row: SampledLock; first: number; last: number; waitStart: number | null; by: Set<string> }
+  >()
   for (const [index, look] of input.looks.entries()) {
     for (const row of look.locks) {
       if (row.granted || row.lockType === 'relation' || !input.migrationPids.includes(row.pid)) continue
       const key = episodeKey(row)
-      const known = episodes.get(key) ?? { row, first: index, last: index, waitStart: row.waitStart, by: new Set<string>() }
+      const known = episodes.get(key) ?? {
+        row,
+        first: index,
+        last: index,
+        waitStart: row.waitStart,
+        by: new Set<string>(),
+      }
       known.last = index
       for (const pid of row.blockedBy) known.by.add(nameOf(pid, index))
       episodes.set(key, known)
@@ -276,7 +281,15 @@ export function blockedGroups(
         .flatMap((rows) => {
           const one = rows[0]
           return one
-            ? [{ release: one.release, operation: one.operation, relation: one.relation, mode: one.mode, ...totals(rows) }]
+            ? [
+                {
+                  release: one.release,
+                  operation: one.operation,
+                  relation: one.relation,
+                  mode: one.mode,
+                  ...totals(rows),
+                },
+              ]
             : []
         })
         .sort((a, b) => b.totalMs.highMs - a.totalMs.highMs),
@@ -328,12 +341,12 @@ function worstMoment(
     atMs: look.fromMs,
     sessions: order.map((pid) => {
       const row = waiting.find((w) => w.pid === pid)
-      const held = look.locks.find((l) => l.pid === pid && l.granted)
+      const held = row ? null : heldAgainst(look, pid, waiting)
       return {
         name: nameOf(pid, best),
-        lockType: row?.lockType ?? 'relation',
+        lockType: row?.lockType ?? held?.lockType ?? 'relation',
         relation: row ? input.relationName(row.relation) : held ? input.relationName(held.relation) : null,
-        mode: row?.mode ?? strongestHeld(look, pid) ?? '',
+        mode: row?.mode ?? held?.mode ?? '',
         waitingMs: row ? (row.waitStart === null ? null : Math.max(0, look.serverEndMs - row.waitStart)) : null,
         blockedBy: row ? row.blockedBy.map((b) => order.indexOf(b)).filter((i) => i >= 0) : [],
       }
@@ -341,7 +354,12 @@ function worstMoment(
   }
 }
 
-function strongestHeld(look: Look, pid: number): string | null {
-  const modes = look.locks.filter((row) => row.pid === pid && row.granted).map((row) => row.mode)
-  return modes.includes('ACCESS EXCLUSIVE') ? 'ACCESS EXCLUSIVE' : (modes.at(-1) ?? null)
+/** What a session at the root holds that somebody behind it waits for; null when it was not looked at (a traffic session). */
+function heldAgainst(look: Look, pid: number, waiting: readonly SampledLock[]): SampledLock | null {
+  const behind = waiting.filter((row) => row.blockedBy.includes(pid))
+  const held = look.locks.filter((row) => row.pid === pid && row.granted)
+  const matches = held.filter((lock) =>
+    behind.some((row) => row.relation === lock.relation && conflicts(row.mode as LockMode, lock.mode as LockMode)),
+  )
+  return matches.sort((a, b) => strength(b.mode as LockMode) - strength(a.mode as LockMode))[0] ?? null
 }

@@ -91,7 +91,9 @@ export class WorkMeter {
       `select name, setting from pg_catalog.pg_settings where name in ('lock_timeout', 'statement_timeout')`,
     )
     const setting = (name: string): number => Number(settings.find((row) => row.name === name)?.setting ?? 0)
-    const relations = inTransaction ? await readRelations(session, 'transaction') : await readRelations(observer, 'flushed')
+    const relations = inTransaction
+      ? await readRelations(session, 'transaction')
+      : await readRelations(observer, 'flushed')
     const held = inTransaction
       ? await session.unsafe<{ oid: number; mode: string }[]>(
           `select relation::bigint::float8 as oid, mode from pg_catalog.pg_locks
@@ -170,7 +172,9 @@ export class WorkMeter {
     for (const index of after.relations.values()) {
       if (index.kind !== 'index' || truncatedTables.has(index.tableOid) || !existed(index.tableOid)) continue
       const old = before.relations.get(index.oid)
-      const built = old ? old.filenode !== index.filenode && index.bytes > 0 : building.has(index.bare) || index.bytes > 0
+      const built = old
+        ? old.filenode !== index.filenode && index.bytes > 0
+        : building.has(index.bare) || index.bytes > 0
       if (built) work.indexBuilds.push({ relation: index.name, table: index.table, bytes: index.bytes })
     }
     return work

@@ -49,7 +49,9 @@ export async function withAdmin<T>(input: PassInput, name: string, use: (sql: Sq
 export async function warmAndCheckpoint(sql: Sql, relations: ReadonlyMap<number, RelationState>): Promise<void> {
   for (const relation of relations.values()) {
     if (relation.kind !== 'table' && relation.kind !== 'materialized view') continue
-    const [schema, name] = relation.name.includes('.') ? splitOnce(relation.name, relation.bare) : ['public', relation.bare]
+    const [schema, name] = relation.name.includes('.')
+      ? splitOnce(relation.name, relation.bare)
+      : ['public', relation.bare]
     await sql`select count(*) from ${sql(schema)}.${sql(name)}`
   }
   await sql.unsafe('checkpoint').simple()

@@ -12,7 +12,14 @@ import { connect, disconnect, type Sql } from '../pg/connect.js'
 import { dataChecks, runChecks, type CheckResult } from '../probe/checks.js'
 import { openCompatProbe, type CompatProbe } from '../probe/compat.js'
 import { newlyUnfinished, readUnfinished } from '../probe/leftovers.js'
-import { LockMode, type CompatCell, type MigrationFile, type QuietPass, type SchemaState, type Statement } from '../recording.js'
+import {
+  LockMode,
+  type CompatCell,
+  type MigrationFile,
+  type QuietPass,
+  type SchemaState,
+  type Statement,
+} from '../recording.js'
 import { statementFacts } from '../sql/split.js'
 import { ANNOUNCE, byId, COUNT_EXACTLY, variables, warmAndCheckpoint, type PassInput } from './context.js'
 
@@ -147,7 +154,14 @@ class Quiet {
         dissect: true,
         signal: input.signal,
         onStatement: (statement, state, sqlstate) =>
-          input.emit({ type: 'statement', file: statement.file, line: statement.line, sql: statement.sql, state, sqlstate }),
+          input.emit({
+            type: 'statement',
+            file: statement.file,
+            line: statement.line,
+            sql: statement.sql,
+            state,
+            sqlstate,
+          }),
       })
     } finally {
       await sampler.stop()
@@ -166,7 +180,12 @@ class Quiet {
       return !facts.isQuery && !facts.isSet && facts.transaction === null
     })
     if (!changes) return
-    await this.#state({ id: `T${transaction.ordinal}`, label: `after ${last.file}:${last.line}`, kind: 'during', statement: last.id })
+    await this.#state({
+      id: `T${transaction.ordinal}`,
+      label: `after ${last.file.slice(last.file.lastIndexOf('/') + 1)}:${last.line}`,
+      kind: 'during',
+      statement: last.id,
+    })
   }
 
   /** The last committed state is the one after the migration; without any commit it is the one before. */

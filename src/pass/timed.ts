@@ -35,6 +35,8 @@ const SAMPLER_LEAD_MS = 200
 /** The new release's share while the migration runs: the first instances of a rolling deploy. */
 const CANARY = 0.1
 const MOST_WAITS = 5_000
+/** A request is looked at closely for this long. */
+const FRESH_MS = 60
 
 export interface TimedInput extends PassInput {
   rate: number
@@ -190,7 +192,14 @@ class Timed {
       clock: this.#clock,
       periodMs: SAMPLER_PERIOD_MS,
       pids: () => [session.pid],
-      hurry: (look) => look?.locks.some((row) => row.pid === session.pid && !row.granted) === true,
+      // While the migration waits for a lock, and right after it sent something: a COMMIT lets go within moments.
+      hurry: (look) => {
+        const since = session.tap.inFlightSinceMs
+        return (
+          (since !== null && this.#clock.nowMs() - since < FRESH_MS) ||
+          look?.locks.some((row) => row.pid === session.pid && !row.granted) === true
+        )
+      },
       onLook: (look) => {
         this.#looks.push(look)
         this.#pids.look(look, (pid) => traffic.sessionOf(pid))
@@ -228,7 +237,14 @@ class Timed {
         signal: limit.signal,
         onStatement: (statement, state, sqlstate) => {
           if (state !== 'started') last = this.#clock.nowMs()
-          input.emit({ type: 'statement', file: statement.file, line: statement.line, sql: statement.sql, state, sqlstate })
+          input.emit({
+            type: 'statement',
+            file: statement.file,
+            line: statement.line,
+            sql: statement.sql,
+            state,
+            sqlstate,
+          })
         },
       })
       const failure = trace.run.statements.find((run) => !run.outcome.ok)
@@ -331,7 +347,15 @@ class Timed {
 
 /** An interrupted pass that never came to its migration. */
 const emptyTrace = (atMs: number): MigrationTrace => ({
-  run: { startMs: atMs, endMs: atMs, outcome: { ok: true }, failedStatement: null, timedOut: false, statements: [], transactions: [] },
+  run: {
+    startMs: atMs,
+    endMs: atMs,
+    outcome: { ok: true },
+    failedStatement: null,
+    timedOut: false,
+    statements: [],
+    transactions: [],
+  },
   transactions: [],
   warnings: ['The migration never started.'],
 })

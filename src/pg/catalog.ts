@@ -41,7 +41,8 @@ const kinds: Record<string, RelationKind> = {
 
 const query = (counters: Counters): string => {
   const get = counters === 'transaction' ? 'pg_catalog.pg_stat_get_xact_tuples_' : 'pg_catalog.pg_stat_get_tuples_'
-  const counter = (name: string): string => `case when c.relkind in ('r', 'm', 't') then ${get}${name}(c.oid) else 0 end::float8`
+  const counter = (name: string): string =>
+    `case when c.relkind in ('r', 'm', 't') then ${get}${name}(c.oid) else 0 end::float8`
   return `
     select c.oid::bigint::float8 as oid, n.nspname as schema, c.relname as relname, c.relkind::text as relkind,
            c.relfilenode::bigint::float8 as filenode, c.reltuples::float8 as reltuples,

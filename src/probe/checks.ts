@@ -35,7 +35,11 @@ export async function runChecks(sql: Sql, checks: readonly Check[]): Promise<Che
   return results
 }
 
-export function dataChecks(checks: readonly Check[], before: readonly CheckResult[], after: readonly CheckResult[]): DataCheck[] {
+export function dataChecks(
+  checks: readonly Check[],
+  before: readonly CheckResult[],
+  after: readonly CheckResult[],
+): DataCheck[] {
   return checks.map((check, i) => ({
     name: check.name,
     line: check.line,

@@ -125,7 +125,10 @@ export async function openCompatProbe(options: CompatOptions): Promise<CompatPro
 
 const key = (operation: Operation): string => `${operation.release} ${operation.name}`
 
-const session = (name: string, options: CompatOptions): { applicationName: string; settings: Record<string, string> } => ({
+const session = (
+  name: string,
+  options: CompatOptions,
+): { applicationName: string; settings: Record<string, string> } => ({
   applicationName: `rehearse probe ${name}`,
   settings: { ...options.settings, statement_timeout: String(PROBE_TIMEOUT_MS) },
 })

@@ -4,7 +4,7 @@ import { compatRows, compatSentences, sqlstateOf } from './compat-words.js'
 import { code, details, fenced, plain, table } from './markdown-text.js'
 import { outcomeWords } from './sections/statements.js'
 import { shorten, visibleDeep } from './text.js'
-import * as u from './units.js'
+import * as u from '../units.js'
 import { blocksWords, markOf, notMeasured, placeOf, type View, viewOf, worstFirst } from './view.js'
 
 /** Bytes of UTF-8 that the whole may have. */

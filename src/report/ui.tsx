@@ -1,7 +1,7 @@
 /** The few pieces that all sections are made of. */
 import type { ComponentChildren } from 'preact'
 import { shorten } from './text.js'
-import { NOT_MEASURED, plural } from './units.js'
+import { NOT_MEASURED, plural } from '../units.js'
 import { markOf } from './view.js'
 
 /** A section with an anchor. */

@@ -43,16 +43,20 @@ export const conflicts = (span: LockSpan): boolean => span.existedBefore && (spa
 
 const held = (span: LockSpan): number => span.heldMs?.highMs ?? 0
 
-const strongest = (locks: readonly { mode: LockMode; relation: string; existedBefore: boolean }[]) =>
+const strongest = (locks: readonly { mode: LockMode; relation: string; table: string; existedBefore: boolean }[]) =>
   [...locks].sort(
-    (a, b) => Number(b.existedBefore) - Number(a.existedBefore) || strength(b.mode) - strength(a.mode),
+    (a, b) =>
+      Number(b.existedBefore) - Number(a.existedBefore) ||
+      strength(b.mode) - strength(a.mode) ||
+      Number(b.relation === b.table) - Number(a.relation === a.table),
   )[0] ?? null
 
 /** Prepares a report for rendering. */
 export const viewOf = (report: Report): View => {
   const { passes, migrations } = report.recording
   const quiet = passes.find((pass) => pass.kind === 'quiet') ?? null
-  const timed = passes.find((pass) => pass.kind === 'timed') ?? null
+  // The last one counts: an earlier one was repeated because its generator could not keep up.
+  const timed = passes.findLast((pass) => pass.kind === 'timed') ?? null
   const statements = migrations
     .flatMap((file) => file.statements)
     .map((statement, i): StatementView => {
@@ -74,6 +78,9 @@ export const viewOf = (report: Report): View => {
     })
   return { report, quiet, timed, statements, byId: new Map(statements.map((one) => [one.statement.id, one])) }
 }
+
+/** The last part of a path, for tables; the whole path is shown where there is room. */
+export const fileName = (path: string): string => path.slice(path.lastIndexOf('/') + 1)
 
 /** `file:line` of a statement id, or the id itself when the statement is not part of the migrations. */
 export const placeOf = (view: View, id: string): string => {

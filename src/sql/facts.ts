@@ -151,3 +151,17 @@ function isFalse(argument: Node | undefined): boolean {
   if ('String' in argument) return ['false', 'off'].includes((argument.String.sval ?? '').toLowerCase())
   return 'Integer' in argument && (argument.Integer.ival ?? 0) === 0
 }
+
+/** The parts of an ALTER TABLE: its commands by the parser's names, added constraints by their kind. */
+export function actionsOf(node: Node): { action: string; name: string | null; notValid: boolean }[] {
+  if (!('AlterTableStmt' in node)) return []
+  return (node.AlterTableStmt.cmds ?? []).flatMap((command) => {
+    if (!('AlterTableCmd' in command)) return []
+    const { subtype, name, def } = command.AlterTableCmd
+    if (def !== undefined && 'Constraint' in def) {
+      const { contype, conname, skip_validation } = def.Constraint
+      return [{ action: contype ?? 'constraint', name: conname ?? null, notValid: skip_validation === true }]
+    }
+    return [{ action: subtype ?? 'unknown', name: name ?? null, notValid: false }]
+  })
+}

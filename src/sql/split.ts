@@ -1,6 +1,7 @@
 /** Files of SQL into statements, by PostgreSQL's own parser. */
 import { RehearsalError } from '../errors.js'
 import type { Statement } from '../recording.js'
+import { actionsOf, factsOfNode } from './facts.js'
 import { lex } from './lexer.js'
 import { parseSql, SqlSyntaxError, type Node, type ParsedStatement } from './parser.js'
 import { lineAt, refuseNul } from './text.js'
@@ -33,7 +34,16 @@ export async function splitSql(text: string, file: string): Promise<Statement[]>
 
 /** Statements of the Recording from the pieces of a file. */
 export const toStatements = (pieces: readonly SourceStatement[], file: string): Statement[] =>
-  pieces.map(({ kind, sql, line }, i) => ({ id: `${file}#${i + 1}`, file, line, ordinal: i + 1, sql, kind }))
+  pieces.map(({ kind, node, sql, line }, i) => ({
+    id: `${file}#${i + 1}`,
+    file,
+    line,
+    ordinal: i + 1,
+    sql,
+    kind,
+    concurrently: factsOfNode(kind, node).concurrently,
+    actions: actionsOf(node),
+  }))
 
 /** As splitSql, with the parse trees. `firstLine` is the line in the file at which the text begins. */
 export function splitPieces(source: string, file: string, firstLine = 1): SourceStatement[] {

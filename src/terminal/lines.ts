@@ -1,5 +1,5 @@
 /** Progress as plain lines: for logs, CI and whoever redirects stderr. */
-import { formatMs } from '../report/units.js'
+import { formatMs } from '../units.js'
 import { phaseWord } from '../report/view.js'
 import type { Emit, RehearsalEvent } from './events.js'
 import { cut, printable, type Style } from './text.js'

@@ -1,5 +1,5 @@
 /** The live view: a few rows at the bottom of a terminal, redrawn in place, gone when it stops. */
-import { formatMs } from '../report/units.js'
+import { formatMs } from '../units.js'
 import { phaseWord } from '../report/view.js'
 import type { Emit, RehearsalEvent } from './events.js'
 import { heartbeatWords, lineOf } from './lines.js'

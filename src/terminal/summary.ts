@@ -1,6 +1,6 @@
 /** What is left on the screen at the end. Its first line is the verdict and the reason. Pure. */
 import type { BudgetResult, Finding, Report } from '../recording.js'
-import { formatCount, formatLimit, formatMeasured, formatRange } from '../report/units.js'
+import { formatCount, formatLimit, formatMeasured, formatRange } from '../units.js'
 import { markOf, worstFirst } from '../report/view.js'
 import { columns, cut, cutLeft, type Colour, padEnd, padStart, paint, printable, type Style, wrap } from './text.js'
 

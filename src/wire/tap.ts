@@ -71,6 +71,11 @@ export class Tap {
     this.#clock = clock
   }
 
+  /** When the request that is under way left; null while none is. */
+  get inFlightSinceMs(): number | null {
+    return this.#current?.sentMs ?? null
+  }
+
   /** Call before handing a request to the driver; the next write starts the exchange. */
   expect(): void {
     this.#current = { sentMs: null, completed: 0, failed: false }

@@ -18,7 +18,8 @@ const write = (name: string, text: string): string => {
   writeFileSync(path, text)
   return path
 }
-const loadSeed = async (path: string): Promise<Seed> => checkSeed(await importDefault(path, path, 'SCENARIO_INVALID'), path)
+const loadSeed = async (path: string): Promise<Seed> =>
+  checkSeed(await importDefault(path, path, 'SCENARIO_INVALID'), path)
 
 const example = (path: string): string => fileURLToPath(new URL(`../../seeds/${path}`, import.meta.url))
 

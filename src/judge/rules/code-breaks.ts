@@ -1,10 +1,11 @@
 import type { CompatCell, Finding, SchemaState } from '../../recording.js'
 import type { Facts } from '../facts.js'
-import { finding } from '../words.js'
+import { count, finding } from '../words.js'
 
 /** SQLSTATEs that come and go by themselves: timeouts, deadlocks, serialisation, resources, lost connections. */
 const TRANSIENT = /^(08|40|53|57|58|XX)|^55P03$/
-const structural = (cell: CompatCell | null): cell is CompatCell => cell !== null && !cell.fresh.ok && !TRANSIENT.test(cell.fresh.error.sqlstate)
+const structural = (cell: CompatCell | null): cell is CompatCell =>
+  cell !== null && !cell.fresh.ok && !TRANSIENT.test(cell.fresh.error.sqlstate)
 
 /** The running release must work on every state that it will meet; the next one on the last. */
 export function codeBreaks(facts: Facts): Finding[] {
@@ -17,7 +18,11 @@ const operations = (facts: Facts, release: 'old' | 'new'): string[] =>
   facts.recording.operations.filter((o) => o.release === release).map((o) => o.name)
 
 /** The first state at which it fails although it worked before the migration. */
-function firstBreak(facts: Facts, release: 'old' | 'new', operation: string): { state: SchemaState; cell: CompatCell } | null {
+function firstBreak(
+  facts: Facts,
+  release: 'old' | 'new',
+  operation: string,
+): { state: SchemaState; cell: CompatCell } | null {
   if (structural(facts.cell(release, operation, 'before'))) return null
   for (const state of facts.quiet?.states ?? []) {
     if (state.kind === 'before' || state.kind === 'rolled-back') continue
@@ -27,29 +32,49 @@ function firstBreak(facts: Facts, release: 'old' | 'new', operation: string): { 
   return null
 }
 
+/** Grouped by what the server says and from which state on: one cause, one finding. */
 function oldBreaks(facts: Facts): Finding[] {
-  return operations(facts, 'old').flatMap((operation) => {
+  const groups = new Map<string, { operation: string; state: SchemaState; cell: CompatCell }[]>()
+  for (const operation of operations(facts, 'old')) {
     const broken = firstBreak(facts, 'old', operation)
-    if (!broken || broken.cell.fresh.ok) return []
-    const { error } = broken.cell.fresh
-    const seen = facts.timed?.errors.filter((e) => e.release === 'old' && e.operation === operation && e.error.sqlstate === error.sqlstate && !e.hidden) ?? []
+    if (!broken || broken.cell.fresh.ok) continue
+    const key = `${broken.state.id} ${broken.cell.fresh.error.sqlstate}`
+    groups.set(key, [...(groups.get(key) ?? []), { operation, ...broken }])
+  }
+  return [...groups.values()].flatMap((group) => {
+    const first = group[0]
+    if (!first || first.cell.fresh.ok) return []
+    const { sqlstate, condition } = first.cell.fresh.error
+    const names = group.map((g) => g.operation)
+    const messages = [...new Set(group.flatMap((g) => (g.cell.fresh.ok ? [] : [g.cell.fresh.error.message])))]
+    const seen =
+      facts.timed?.errors.filter(
+        (e) => e.release === 'old' && names.includes(e.operation) && e.error.sqlstate === sqlstate && !e.hidden,
+      ) ?? []
     const total = seen.reduce((sum, e) => sum + e.count, 0)
+    const several = names.length > 1
     return [
-      finding('old-code-breaks', 'fail', `The running release breaks: ${operation} fails with ${error.sqlstate}`, {
-        evidence: [
-          `${error.sqlstate} (${error.condition}): ${error.message}, from the state "${broken.state.label}" on; it worked before the migration.`,
-          total > 0
-            ? `Under traffic it failed ${total} times.`
-            : facts.timed
-              ? 'It did not come up under traffic after that state, so users were not counted.'
-              : 'No timed pass was recorded.',
-        ],
-        at: facts.at(broken.state.statement),
-        advice: {
-          text: 'Expand first, contract later: add what the new release needs beside what the old one uses, deploy, and take the old away in a later migration.',
-          sql: null,
+      finding(
+        'old-code-breaks',
+        'fail',
+        `The running release breaks: ${several ? `${names.length} of its operations fail` : `${names[0] ?? ''} fails`} with ${sqlstate}`,
+        {
+          evidence: [
+            `${sqlstate} (${condition}): ${messages.slice(0, 3).join('; ')}, from the state "${first.state.label}" on; before the migration ${several ? 'they' : 'it'} worked.`,
+            ...(several ? [`Operations: ${names.join(', ')}.`] : []),
+            total > 0
+              ? `Under traffic ${count(total, 'request')} failed like this.`
+              : facts.timed
+                ? 'Under traffic none was met after that state.'
+                : 'No timed pass was recorded.',
+          ],
+          at: facts.at(first.state.statement),
+          advice: {
+            text: 'Expand first, contract later: add what the new release needs beside what the old one uses, deploy, and take the old away in a later migration.',
+            sql: null,
+          },
         },
-      }),
+      ),
     ]
   })
 }
@@ -67,9 +92,14 @@ function newBreaks(facts: Facts): Finding[] {
       const { error } = last.fresh
       // When the migration fails the new release is not deployed: it is said, but it is not another failure.
       findings.push(
-        finding('new-code-breaks', failed ? 'info' : 'fail', `The next release does not work ${failed ? 'on the schema that the failed migration leaves' : 'after the migration'}: ${operation} fails with ${error.sqlstate}`, {
-          evidence: [`${error.sqlstate} (${error.condition}): ${error.message}, on the state "${finalState.label}".`],
-        }),
+        finding(
+          'new-code-breaks',
+          failed ? 'info' : 'fail',
+          `The next release does not work ${failed ? 'on the schema that the failed migration leaves' : 'after the migration'}: ${operation} fails with ${error.sqlstate}`,
+          {
+            evidence: [`${error.sqlstate} (${error.condition}): ${error.message}, on the state "${finalState.label}".`],
+          },
+        ),
       )
     } else if (structural(before)) onlyBefore.push(operation)
   }
@@ -88,10 +118,17 @@ function neverWorked(facts: Facts): Finding[] {
     if (!structural(before) || before.fresh.ok) return []
     const { error } = before.fresh
     return [
-      finding('old-code-never-worked', 'warn', `${operation} of the running release fails before the migration: ${error.sqlstate}`, {
-        evidence: [`${error.sqlstate} (${error.condition}): ${error.message}. What it says about the migration is worth nothing.`],
-        advice: { text: 'Mend the operation in the traffic file, or the grants and the schema it needs.', sql: null },
-      }),
+      finding(
+        'old-code-never-worked',
+        'warn',
+        `${operation} of the running release fails before the migration: ${error.sqlstate}`,
+        {
+          evidence: [
+            `${error.sqlstate} (${error.condition}): ${error.message}. What it says about the migration is worth nothing.`,
+          ],
+          advice: { text: 'Mend the operation in the traffic file, or the grants and the schema it needs.', sql: null },
+        },
+      ),
     ]
   })
 }

@@ -21,7 +21,10 @@ export function bulkWrites(facts: Facts): Finding[] {
         if (!rows.existedBefore) continue
         const perTransaction = (rows.inserted + rows.updated + rows.deleted) / Math.max(1, run.work.transactions ?? 1)
         // Only a statement that reads the whole table writes more when the table is bigger; batches do not grow.
-        const growsWith = (run.work.transactions ?? 1) > 1 ? null : growing(run, facts.rowsHere).find((g) => g.relation === rows.relation)
+        const growsWith =
+          (run.work.transactions ?? 1) > 1
+            ? null
+            : growing(run, facts.rowsHere).find((g) => g.relation === rows.relation)
         const production = growsWith ? facts.productionRows(rows.relation) : null
         const ratio = production !== null && growsWith ? Math.max(1, production / growsWith.rows) : 1
         here += perTransaction
@@ -34,15 +37,23 @@ export function bulkWrites(facts: Facts): Finding[] {
     }
     if (Math.round(projected) <= MOST_ROWS || !worst) continue
     findings.push(
-      finding('bulk-write', 'warn', `${count(Math.round(projected), 'row')} of ${relation ?? 'a table'} changed in one transaction${projected > here ? ' (projected)' : ''}`, {
-        evidence: [
-          `Measured here: ${count(Math.round(here), 'row')} in one transaction${projected > here ? `; projected to production's size: ${count(Math.round(projected), 'row')}` : ''}.`,
-          'Every one of them stays locked until the transaction ends, and its old version stays in the table until vacuum.',
-        ],
-        at: facts.at(worst.statement),
-        relation,
-        advice: { text: 'Write in batches of at most 5,000 rows by primary key, each in its own transaction.', sql: null },
-      }),
+      finding(
+        'bulk-write',
+        'warn',
+        `${count(Math.round(projected), 'row')} of ${relation ?? 'a table'} changed in one transaction${projected > here ? ' (projected)' : ''}`,
+        {
+          evidence: [
+            `Measured here: ${count(Math.round(here), 'row')} in one transaction${projected > here ? `; projected to production's size: ${count(Math.round(projected), 'row')}` : ''}.`,
+            'Every one of them stays locked until the transaction ends, and its old version stays in the table until vacuum.',
+          ],
+          at: facts.at(worst.statement),
+          relation,
+          advice: {
+            text: 'Write in batches of at most 5,000 rows by primary key, each in its own transaction.',
+            sql: null,
+          },
+        },
+      ),
     )
   }
   return findings
@@ -72,7 +83,10 @@ export function leftovers(facts: Facts): Finding[] {
       finding('not-valid-constraint', 'warn', `Constraint ${constraint} on ${table} is left NOT VALID`, {
         evidence: ['New rows are checked, the existing ones never were.'],
         relation: table,
-        advice: { text: 'Validate it in a transaction of its own.', sql: `alter table ${table} validate constraint ${constraint};` },
+        advice: {
+          text: 'Validate it in a transaction of its own.',
+          sql: `alter table ${table} validate constraint ${constraint};`,
+        },
       }),
     )
   return findings
@@ -81,7 +95,9 @@ export function leftovers(facts: Facts): Finding[] {
 /** A data check that returns rows, at rest or under traffic. */
 export function checksFail(facts: Facts): Finding[] {
   const findings: Finding[] = []
-  const names = new Set([...(facts.quiet?.dataChecks ?? []), ...(facts.timed?.dataChecks ?? [])].map((check) => check.name))
+  const names = new Set(
+    [...(facts.quiet?.dataChecks ?? []), ...(facts.timed?.dataChecks ?? [])].map((check) => check.name),
+  )
   for (const name of names) {
     const rest = facts.quiet?.dataChecks.find((check) => check.name === name) ?? null
     const traffic = facts.timed?.dataChecks.find((check) => check.name === name) ?? null
@@ -126,11 +142,18 @@ export function rollback(facts: Facts): Finding[] {
   })
   if (broken.length === 0) return []
   return [
-    finding('rollback-breaks-old-code', 'warn', `After ${back.file} the old release still fails: ${broken.map((o) => o.name).join(', ')}`, {
-      evidence: broken.map((o) => {
-        const cell = facts.cell('old', o.name, 'rolled-back')
-        return cell && !cell.fresh.ok ? `${o.name}: ${cell.fresh.error.sqlstate} ${cell.fresh.error.message}.` : o.name
-      }),
-    }),
+    finding(
+      'rollback-breaks-old-code',
+      'warn',
+      `After ${back.file} the old release still fails: ${broken.map((o) => o.name).join(', ')}`,
+      {
+        evidence: broken.map((o) => {
+          const cell = facts.cell('old', o.name, 'rolled-back')
+          return cell && !cell.fresh.ok
+            ? `${o.name}: ${cell.fresh.error.sqlstate} ${cell.fresh.error.message}.`
+            : o.name
+        }),
+      },
+    ),
   ]
 }

@@ -2,11 +2,13 @@ import type { Finding, LockSpan } from '../../recording.js'
 import { blocksInWords } from '../../sql/lock-modes.js'
 import { level, limits } from '../budgets.js'
 import type { Facts } from '../facts.js'
-import { bracket, count, finding, ms, oneLine, operationsInWords } from '../words.js'
+import { saferWay } from '../safer-way.js'
+import { bracket, count, finding, oneLine, operationsInWords } from '../words.js'
 
 /** Lock spans on relations that traffic uses in a conflicting way; the only ones that users can feel. */
 export const felt = (facts: Facts): LockSpan[] =>
-  facts.timed?.locks.filter((span) => span.existedBefore && facts.conflicting(span.relation, span.mode).length > 0) ?? []
+  facts.timed?.locks.filter((span) => span.existedBefore && facts.conflicting(span.relation, span.mode).length > 0) ??
+  []
 
 /** A conflicting lock held longer than its budget, as measured. */
 export function lockHeld(facts: Facts): Finding[] {
@@ -31,7 +33,7 @@ export function lockHeld(facts: Facts): Finding[] {
         evidence,
         at: facts.at(span.statement),
         relation: span.relation,
-        advice: statement ? saferWay(statement.sql, statement.kind, span.relation) : null,
+        advice: statement ? saferWay(statement, span.table) : null,
       }),
       size: span.heldMs.highMs,
     })
@@ -48,22 +50,32 @@ export function operationBlocked(facts: Facts): Finding[] {
     const span = felt(facts).find((s) => s.statement === group.statement)
     const statement = facts.statement(group.statement)
     return [
-      finding('operation-blocked', severity, `Traffic waited up to ${bracket(group.longestMs)} behind ${oneLine(statement?.sql ?? group.statement, 60)}`, {
-        evidence: [
-          `${count(group.sessions, 'session')} waited, ${bracket(group.totalMs)} in all: ${group.by
-            .slice(0, 4)
-            .map((row) => `${row.operation} (${row.release}) ${row.waits}x for ${row.mode}${row.relation ? ` on ${row.relation}` : ''}`)
-            .join('; ')}.`,
-          span
-            ? `In front stood ${span.mode} on ${span.relation}, ${span.grantedMs ? 'held' : 'asked for but never granted'}.`
-            : 'In front stood row locks of the migration, held until the end of its transaction.',
-        ],
-        at: facts.at(group.statement),
-        relation: span?.relation ?? null,
-        advice: span
-          ? (statement ? saferWay(statement.sql, statement.kind, span.relation) : null)
-          : { text: 'Write in batches of a few thousand rows, each in its own transaction.', sql: null },
-      }),
+      finding(
+        'operation-blocked',
+        severity,
+        `Traffic waited up to ${bracket(group.longestMs)} behind ${oneLine(statement?.sql ?? group.statement, 60)}`,
+        {
+          evidence: [
+            `${count(group.sessions, 'session')} waited, ${bracket(group.totalMs)} in all: ${group.by
+              .slice(0, 4)
+              .map(
+                (row) =>
+                  `${row.operation} (${row.release}) ${row.waits}x for ${row.mode}${row.relation ? ` on ${row.relation}` : ''}`,
+              )
+              .join('; ')}.`,
+            span
+              ? `In front stood ${span.mode} on ${span.relation}, ${span.grantedMs ? 'held' : 'asked for but never granted'}.`
+              : 'In front stood row locks of the migration, held until the end of its transaction.',
+          ],
+          at: facts.at(group.statement),
+          relation: span?.relation ?? null,
+          advice: span
+            ? statement
+              ? saferWay(statement, span.table)
+              : null
+            : { text: 'Write in batches of a few thousand rows, each in its own transaction.', sql: null },
+        },
+      ),
     ]
   })
 }
@@ -73,7 +85,9 @@ export function lockTimeoutMissing(facts: Facts): Finding[] {
   const runs = facts.quiet?.migration.statements ?? []
   const hits = runs.flatMap((run) => {
     if (run.work?.lockTimeoutMs !== 0) return []
-    const locks = run.work.locks.filter((lock) => lock.existedBefore && facts.conflicting(lock.relation, lock.mode).length > 0)
+    const locks = run.work.locks.filter(
+      (lock) => lock.existedBefore && facts.conflicting(lock.relation, lock.mode).length > 0,
+    )
     return locks.length > 0 ? [{ run, locks }] : []
   })
   const first = hits[0]
@@ -81,47 +95,22 @@ export function lockTimeoutMissing(facts: Facts): Finding[] {
   const tables = [...new Set(hits.flatMap((hit) => hit.locks.map((lock) => lock.table)))]
   const strongest = first.locks[0]
   return [
-    finding('no-lock-timeout', 'warn', `${strongest?.mode ?? 'A lock'} on ${tables.join(', ')} is asked for without lock_timeout`, {
-      evidence: [
-        `${count(hits.length, 'statement')} of the migration ask for a lock that conflicts with traffic while lock_timeout is 0.`,
-        'Behind one transaction that is open for a minute, the migration waits a minute, and everything that needs the table waits behind the migration.',
-      ],
-      at: facts.at(first.run.statement),
-      relation: strongest?.relation ?? null,
-      advice: { text: 'Give up soon and try again instead of queueing.', sql: "set local lock_timeout = '2s'; -- outside a transaction: set lock_timeout = '2s';" },
-    }),
+    finding(
+      'no-lock-timeout',
+      'warn',
+      `${strongest?.mode ?? 'A lock'} on ${tables.join(', ')} is asked for without lock_timeout`,
+      {
+        evidence: [
+          `${count(hits.length, 'statement')} of the migration ask for a lock that conflicts with traffic while lock_timeout is 0.`,
+          'Behind one transaction that is open for a minute, the migration waits a minute, and everything that needs the table waits behind the migration.',
+        ],
+        at: facts.at(first.run.statement),
+        relation: strongest?.relation ?? null,
+        advice: {
+          text: 'Give up soon and try again instead of queueing.',
+          sql: "set local lock_timeout = '2s'; -- outside a transaction: set lock_timeout = '2s';",
+        },
+      },
+    ),
   ]
 }
-
-/** The safe way as SQL, where the statement's kind has a well-known one. */
-export function saferWay(sql: string, kind: string, relation: string): { text: string; sql: string | null } | null {
-  if (kind === 'IndexStmt' && !/concurrently/i.test(sql))
-    return {
-      text: 'Build it without blocking writes, outside a transaction; if it fails, drop the INVALID index and try again.',
-      sql: `${sql.replace(/^(\s*create\s+(?:unique\s+)?index)/i, '$1 concurrently')};`,
-    }
-  if (kind === 'ReindexStmt') return { text: 'Use REINDEX ... CONCURRENTLY, outside a transaction.', sql: null }
-  if (/set\s+not\s+null/i.test(sql)) {
-    const column = /alter\s+(?:column\s+)?("?[\w$]+"?)\s+set\s+not\s+null/i.exec(sql)?.[1] ?? '<column>'
-    return {
-      text: 'Prove it first under a lock that blocks nobody: a CHECK that is NOT VALID, validated in a transaction of its own, lets SET NOT NULL skip the scan.',
-      sql: [
-        `alter table ${relation} add constraint ${relation.replace(/\W/g, '_')}_nn check (${column} is not null) not valid;`,
-        `-- in its own transaction:`,
-        `alter table ${relation} validate constraint ${relation.replace(/\W/g, '_')}_nn;`,
-        `-- in the next:`,
-        `alter table ${relation} alter column ${column} set not null;`,
-        `alter table ${relation} drop constraint ${relation.replace(/\W/g, '_')}_nn;`,
-      ].join('\n'),
-    }
-  }
-  if (/add\s+constraint/i.test(sql) && !/not\s+valid/i.test(sql) && /(check|foreign\s+key)/i.test(sql))
-    return { text: 'Add it NOT VALID, then VALIDATE CONSTRAINT in a transaction of its own.', sql: null }
-  if (/alter\s+(?:column\s+)?\S+\s+(?:set\s+data\s+)?type/i.test(sql))
-    return { text: 'Add a new column, keep it in step by a trigger, fill it in batches, then switch over.', sql: null }
-  if (kind === 'UpdateStmt' || kind === 'DeleteStmt')
-    return { text: 'Write in batches of a few thousand rows by primary key, each in its own transaction.', sql: null }
-  return { text: 'Make the transaction that takes this lock as short as possible: nothing that scans or writes rows belongs into it.', sql: null }
-}
-
-export { ms }

@@ -7,10 +7,18 @@ export function migrationFails(facts: Facts): Finding[] {
   const { quiet, timed } = facts
   const findings: Finding[] = []
   if (quiet && !quiet.migration.outcome.ok) {
-    findings.push(failure(facts, quiet.migration, 'migration-fails', 'The migration fails', quiet.leftovers.halfApplied))
+    findings.push(
+      failure(facts, quiet.migration, 'migration-fails', 'The migration fails', quiet.leftovers.halfApplied),
+    )
   } else if (timed && !timed.migration.outcome.ok && !timed.migration.timedOut) {
     findings.push(
-      failure(facts, timed.migration, 'fails-under-traffic', 'The migration fails only under traffic', timed.leftovers.halfApplied),
+      failure(
+        facts,
+        timed.migration,
+        'fails-under-traffic',
+        'The migration fails only under traffic',
+        timed.leftovers.halfApplied,
+      ),
     )
   }
   if (timed?.migration.timedOut && facts.recording.complete) {
@@ -38,10 +46,19 @@ const ADVICE: Record<string, { text: string; sql: string | null }> = {
     text: 'Duplicates are there. Remove them first; drop an INVALID index that is left over before you try again.',
     sql: null,
   },
-  '55P03': { text: 'lock_timeout did its work: nothing was blocked for longer. Run the migration with retries.', sql: null },
+  '55P03': {
+    text: 'lock_timeout did its work: nothing was blocked for longer. Run the migration with retries.',
+    sql: null,
+  },
 }
 
-function failure(facts: Facts, run: MigrationRun, rule: string, title: string, halfApplied: readonly string[]): Finding {
+function failure(
+  facts: Facts,
+  run: MigrationRun,
+  rule: string,
+  title: string,
+  halfApplied: readonly string[],
+): Finding {
   const error = run.outcome.ok ? null : run.outcome.error
   const statement = run.failedStatement === null ? null : facts.statement(run.failedStatement)
   const evidence = [

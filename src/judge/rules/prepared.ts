@@ -12,7 +12,12 @@ export function preparedBreaks(facts: Facts): Finding[] {
     for (const cell of quiet.compat) {
       const key = `${cell.release} ${cell.operation}`
       if (cell.state !== state.id || broken.has(key) || !cell.fresh.ok || !cell.prepared || cell.prepared.ok) continue
-      broken.set(key, { release: cell.release, operation: cell.operation, sqlstate: cell.prepared.error.sqlstate, state: state.id })
+      broken.set(key, {
+        release: cell.release,
+        operation: cell.operation,
+        sqlstate: cell.prepared.error.sqlstate,
+        state: state.id,
+      })
     }
   }
   if (broken.size === 0) return []
@@ -21,15 +26,23 @@ export function preparedBreaks(facts: Facts): Finding[] {
   const times = hidden.reduce((sum, e) => sum + e.count, 0)
   const state = quiet.states.find((s) => s.id === list[0]?.state)
   return [
-    finding('prepared-statements-break', 'warn', `Statements prepared before the migration fail with ${list[0]?.sqlstate ?? '0A000'}: ${list.map((b) => b.operation).join(', ')}`, {
-      evidence: [
-        'A session that prepared them keeps the old result type: "cached plan must not change result type".',
-        times > 0
-          ? `Under traffic this happened ${times} times; this driver silently prepares again outside a transaction, others do not, and inside a transaction none can.`
-          : 'Under traffic it was not met.',
-      ],
-      at: facts.at(state?.statement ?? null),
-      advice: { text: 'List the columns instead of *, or restart (or recycle the connections of) the running release after the migration.', sql: null },
-    }),
+    finding(
+      'prepared-statements-break',
+      'warn',
+      `Statements prepared before the migration fail with ${list[0]?.sqlstate ?? '0A000'}: ${list.map((b) => b.operation).join(', ')}`,
+      {
+        evidence: [
+          'A session that prepared them keeps the old result type: "cached plan must not change result type".',
+          times > 0
+            ? `Under traffic this happened ${times} times; this driver silently prepares again outside a transaction, others do not, and inside a transaction none can.`
+            : 'Under traffic it was not met.',
+        ],
+        at: facts.at(state?.statement ?? null),
+        advice: {
+          text: 'List the columns instead of *, or restart (or recycle the connections of) the running release after the migration.',
+          sql: null,
+        },
+      },
+    ),
   ]
 }

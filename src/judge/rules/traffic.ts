@@ -11,7 +11,10 @@ export function deadlock(facts: Facts): Finding[] {
       finding('deadlock', 'fail', `Deadlock with the migration: ${d.victim} was cancelled (40P01)`, {
         evidence: [`In the cycle: ${d.participants.join(', ')}.`],
         at: facts.at(d.statement),
-        advice: { text: 'Take the locks in the order in which the application takes them, or one table per transaction.', sql: null },
+        advice: {
+          text: 'Take the locks in the order in which the application takes them, or one table per transaction.',
+          sql: null,
+        },
       }),
     )
 }
@@ -27,7 +30,8 @@ export function trafficErrors(facts: Facts): Finding[] {
   const { timed, quiet } = facts
   if (!timed) return []
   const lengths = new Map<PhaseName, number>()
-  for (const phase of timed.phases) lengths.set(phase.name, (lengths.get(phase.name) ?? 0) + phase.endMs - phase.startMs)
+  for (const phase of timed.phases)
+    lengths.set(phase.name, (lengths.get(phase.name) ?? 0) + phase.endMs - phase.startMs)
   return timed.errors.flatMap((error) => {
     if (error.hidden || error.error.sqlstate === '40P01') return []
     if (explained(facts, error)) return []
@@ -40,13 +44,18 @@ export function trafficErrors(facts: Facts): Finding[] {
     if (!clearlyMore) return []
     const structural = STRUCTURAL.test(error.error.sqlstate)
     return [
-      finding('traffic-errors', structural ? 'fail' : 'warn', `${error.operation} (${error.release} release) failed ${count(later, 'time')} with ${error.error.sqlstate} under traffic`, {
-        evidence: [
-          `${error.error.sqlstate} (${error.error.condition}): ${error.error.message}.`,
-          base === 0 ? 'Absent from the baseline.' : `In the baseline ${base} in ${Math.round(baseMs / 1000)} s.`,
-          quiet ? 'At rest the operation works on every state, so it is the running together that breaks it.' : '',
-        ].filter((sentence) => sentence !== ''),
-      }),
+      finding(
+        'traffic-errors',
+        structural ? 'fail' : 'warn',
+        `${error.operation} (${error.release} release) failed ${count(later, 'time')} with ${error.error.sqlstate} under traffic`,
+        {
+          evidence: [
+            `${error.error.sqlstate} (${error.error.condition}): ${error.error.message}.`,
+            base === 0 ? 'Absent from the baseline.' : `In the baseline ${base} in ${Math.round(baseMs / 1000)} s.`,
+            quiet ? 'At rest the operation works on every state, so it is the running together that breaks it.' : '',
+          ].filter((sentence) => sentence !== ''),
+        },
+      ),
     ]
   })
 }
@@ -67,12 +76,17 @@ export function migrationWaited(facts: Facts): Finding[] {
   return (facts.timed?.migrationWaits ?? [])
     .filter((wait) => wait.waitedMs.lowMs > 1_000)
     .map((wait) =>
-      finding('migration-waited', 'info', `The migration waited for ${wait.lockType === 'virtualxid' ? 'older transactions' : `a ${wait.lockType} lock`}`, {
-        evidence: [
-          `${oneLine(facts.statement(wait.statement)?.sql ?? '')} waited ${Math.round(wait.waitedMs.lowMs)} ms${wait.waitedFor.length > 0 ? ` for ${wait.waitedFor.join(', ')}` : ''}.`,
-        ],
-        at: facts.at(wait.statement),
-      }),
+      finding(
+        'migration-waited',
+        'info',
+        `The migration waited for ${wait.lockType === 'virtualxid' ? 'older transactions' : `a ${wait.lockType} lock`}`,
+        {
+          evidence: [
+            `${oneLine(facts.statement(wait.statement)?.sql ?? '')} waited ${Math.round(wait.waitedMs.lowMs)} ms${wait.waitedFor.length > 0 ? ` for ${wait.waitedFor.join(', ')}` : ''}.`,
+          ],
+          at: facts.at(wait.statement),
+        },
+      ),
     )
 }
 
@@ -81,9 +95,14 @@ export function health(facts: Facts): Finding[] {
   const { recording, timed, quiet } = facts
   if (!recording.complete)
     return [
-      finding('incomplete', 'inconclusive', `The rehearsal did not come to its end: ${recording.stopped?.message ?? 'it was stopped'}`, {
-        evidence: ['What was recorded until then is in this report; nothing can be concluded from what is missing.'],
-      }),
+      finding(
+        'incomplete',
+        'inconclusive',
+        `The rehearsal did not come to its end: ${recording.stopped?.message ?? 'it was stopped'}`,
+        {
+          evidence: ['What was recorded until then is in this report; nothing can be concluded from what is missing.'],
+        },
+      ),
     ]
   if (!quiet || !timed)
     return [finding('incomplete', 'inconclusive', `The ${quiet ? 'timed' : 'quiet'} pass is missing`)]

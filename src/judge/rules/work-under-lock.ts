@@ -2,8 +2,8 @@ import type { Finding, Projection, StatementRun } from '../../recording.js'
 import { level, limits } from '../budgets.js'
 import type { Facts, UnderLock } from '../facts.js'
 import { project } from '../projection.js'
+import { saferWay } from '../safer-way.js'
 import { count, finding, ms, oneLine, operationsInWords } from '../words.js'
-import { saferWay } from './locks.js'
 
 /** Work that grows with a table, done by one statement. */
 export interface Growing {
@@ -24,10 +24,12 @@ export function growing(run: StatementRun, rowsHere: (relation: string) => numbe
   }
   for (const rewrite of work.rewrites) add(rewrite.relation, 'rewrite', rewrite.rows ?? rowsHere(rewrite.relation) ?? 0)
   for (const build of work.indexBuilds) add(build.table, 'index build', rowsHere(build.table) ?? 0)
-  for (const scan of work.scans) if (scan.existedBefore) add(scan.relation, 'scan', rowsHere(scan.relation) ?? scan.rows / scan.passes)
+  for (const scan of work.scans)
+    if (scan.existedBefore) add(scan.relation, 'scan', rowsHere(scan.relation) ?? scan.rows / scan.passes)
   for (const rows of work.rowsWritten) {
     const written = rows.inserted + rows.updated + rows.deleted
-    if (rows.existedBefore && written >= BULK_ROWS) add(rows.relation, 'rows written', rowsHere(rows.relation) ?? written)
+    if (rows.existedBefore && written >= BULK_ROWS)
+      add(rows.relation, 'rows written', rowsHere(rows.relation) ?? written)
   }
   return found
 }
@@ -36,14 +38,23 @@ export function growing(run: StatementRun, rowsHere: (relation: string) => numbe
 export function ownDurations(facts: Facts, statement: string): number[] {
   const quiet = facts.quietRun(statement)
   const timed = facts.timedRun(statement)
-  const waited = Math.max(0, ...facts.spansOf(statement).filter((s) => s.how !== 'client stamps').map((s) => s.waitedMs.lowMs))
+  const waited = Math.max(
+    0,
+    ...facts
+      .spansOf(statement)
+      .filter((s) => s.how !== 'client stamps')
+      .map((s) => s.waitedMs.lowMs),
+  )
   const durations = quiet?.outcome.ok ? [quiet.endMs - quiet.startMs] : []
   if (timed?.outcome.ok) durations.push(Math.max(0, timed.endMs - timed.startMs - waited))
   return durations
 }
 
 /** The projection of the statement's heaviest growing work to production's size, where that size is known. */
-export function projectionOf(facts: Facts, run: StatementRun): { growing: Growing; projection: Projection | null } | null {
+export function projectionOf(
+  facts: Facts,
+  run: StatementRun,
+): { growing: Growing; projection: Projection | null } | null {
   const candidates = growing(run, facts.rowsHere)
   let best: { growing: Growing; projection: Projection | null } | null = null
   for (const candidate of candidates) {
@@ -87,11 +98,16 @@ export function workUnderLock(facts: Facts): Finding[] {
     if (projected) findings.push(...grows(facts, under, projected, longest))
     if (!projected && statementLimit.warn !== null && longest > statementLimit.warn)
       findings.push(
-        finding('long-under-lock', 'warn', `A statement of ${ms(longest)} ran while ${under.lock.mode} on ${under.lock.relation} was held`, {
-          evidence: [lockSentence(facts, under)],
-          at: facts.at(under.run.statement),
-          relation: under.lock.relation,
-        }),
+        finding(
+          'long-under-lock',
+          'warn',
+          `A statement of ${ms(longest)} ran while ${under.lock.mode} on ${under.lock.relation} was held`,
+          {
+            evidence: [lockSentence(facts, under)],
+            at: facts.at(under.run.statement),
+            relation: under.lock.relation,
+          },
+        ),
       )
     return findings
   })
@@ -119,7 +135,7 @@ function grows(
     at: facts.at(under.run.statement),
     relation: under.lock.relation,
     projection,
-    advice: statement ? saferWay(statement.sql, statement.kind, under.lock.table) : null,
+    advice: statement ? saferWay(statement, under.lock.table) : null,
   }
   const measured = `Measured here: ${ms(longest)} over ${count(Math.round(work.rows), 'row')} of ${work.relation}.`
   if (!projection)
@@ -139,11 +155,7 @@ function grows(
   return [
     finding('work-under-lock', severity === 'ok' ? 'info' : severity, what, {
       ...rest,
-      evidence: [
-        lockSentence(facts, under),
-        measured,
-        `Projected to ${count(projection.rowsInProduction, 'row')} in production: ${ms(projection.lowMs)} to ${ms(projection.highMs)} (a projection, not a measurement).`,
-      ],
+      evidence: [lockSentence(facts, under), measured],
     }),
   ]
 }

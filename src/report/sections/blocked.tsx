@@ -1,7 +1,7 @@
 /** Who waited behind which statement, and the queue at its longest as a tree. */
 import type { BlockedGroup } from '../../recording.js'
 import { Nothing, Num, Table } from '../ui.js'
-import { formatBracket, formatCount, formatMs, plural } from '../units.js'
+import { formatBracket, formatCount, formatMs, plural } from '../../units.js'
 import { placeOf, type View } from '../view.js'
 
 type Session = BlockedGroup['worst']['sessions'][number]

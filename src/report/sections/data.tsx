@@ -2,7 +2,7 @@
 import type { DataCheck, Leftovers } from '../../recording.js'
 import { compatSentences } from '../compat-words.js'
 import { Nothing, Num, Sign, Table } from '../ui.js'
-import { formatCount, formatMs } from '../units.js'
+import { formatCount, formatMs } from '../../units.js'
 import { placeOf, type View } from '../view.js'
 
 /** Whether a check found more rows than there were before, or could not run. */

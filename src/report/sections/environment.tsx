@@ -1,5 +1,5 @@
 import { Nothing, Num, Sql, Table } from '../ui.js'
-import { formatBytes, formatCount, formatMs, plural } from '../units.js'
+import { formatBytes, formatCount, formatMs, plural } from '../../units.js'
 import { notMeasured, type View } from '../view.js'
 
 const Sentences = (props: { title: string; items: readonly string[]; none: string }) => (

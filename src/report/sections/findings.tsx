@@ -1,7 +1,7 @@
 import type { Finding } from '../../recording.js'
 import { tight } from '../text.js'
 import { Nothing, Sign, Sql } from '../ui.js'
-import { explainProjection } from '../units.js'
+import { explainProjection } from '../../units.js'
 import { type View, worstFirst } from '../view.js'
 
 const One = (props: { finding: Finding; view: View }) => {

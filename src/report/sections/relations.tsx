@@ -1,6 +1,6 @@
 import { Nothing, Num, Table } from '../ui.js'
-import { formatBracket, formatCount } from '../units.js'
-import { blocksWords, placeOf, type View } from '../view.js'
+import { formatBracket, formatCount } from '../../units.js'
+import { blocksWords, fileName, placeOf, type View } from '../view.js'
 
 /** Strongest lock per relation that existed before the migration. */
 export const Relations = (props: { view: View }) => {
@@ -40,7 +40,9 @@ export const Relations = (props: { view: View }) => {
             </th>
             <td class="lock">{one.strongest}</td>
             <td class="lock">{blocksWords(one.blocksReads, one.blocksWrites)}</td>
-            <td class="place">{placeOf(view, one.statement)}</td>
+            <td class="place" title={placeOf(view, one.statement)}>
+              {fileName(placeOf(view, one.statement))}
+            </td>
             <Num text={formatBracket(one.waitedMs)} />
             <Num text={formatBracket(one.heldMs)} strong />
             <Num text={formatCount(one.sessionsBlocked)} />

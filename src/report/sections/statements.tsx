@@ -2,8 +2,8 @@
 import type { MigrationRun, StatementRun, TransactionRun, Work } from '../../recording.js'
 import { oneLine, shorten } from '../text.js'
 import { Nothing, Num, Sign, Sql, Table } from '../ui.js'
-import { formatBracket, formatBytes, formatCount, formatMs, plural } from '../units.js'
-import type { StatementView, View } from '../view.js'
+import { formatBracket, formatBytes, formatCount, formatMs, plural } from '../../units.js'
+import { fileName, type StatementView, type View } from '../view.js'
 
 /** What a statement did besides taking locks, in short lines. */
 export const workWords = (work: Work): string[] => [
@@ -52,7 +52,9 @@ const Row = (props: { one: StatementView }) => {
     <tr id={`s-${one.number}`}>
       <td class="n">{one.number}</td>
       <td class="what">
-        <span class="place">{`${statement.file}:${statement.line}`}</span>
+        <span class="place" title={`${statement.file}:${statement.line}`}>
+          {`${fileName(statement.file)}:${statement.line}`}
+        </span>
         <details>
           <summary>
             <code>{shorten(oneLine(statement.sql), 56)}</code>
@@ -76,8 +78,8 @@ const Row = (props: { one: StatementView }) => {
           </>
         )}
       </td>
-      <Num text={formatBracket(span?.waitedMs ?? null)} />
-      <Num text={formatBracket(span?.heldMs ?? null)} strong />
+      <Num text={span === undefined && one.timed !== null ? '–' : formatBracket(span?.waitedMs ?? null)} />
+      <Num text={span === undefined && one.timed !== null ? '–' : formatBracket(span?.heldMs ?? null)} strong />
       <Num text={one.timed === null ? 'not measured' : formatCount(blocked?.sessions ?? 0)} />
       <Num text={blocked === null ? (one.timed === null ? 'not measured' : '–') : formatBracket(blocked.longestMs)} />
       <td class="work">

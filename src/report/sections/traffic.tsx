@@ -1,7 +1,7 @@
 import type { TimedPass, TrafficRow } from '../../recording.js'
 import { PhaseName } from '../../recording.js'
 import { Nothing, Num, Table } from '../ui.js'
-import { formatCount, formatMs, formatShare, plural } from '../units.js'
+import { formatCount, formatMs, formatShare, plural } from '../../units.js'
 import { phaseWord, type View } from '../view.js'
 
 /** Rows by release and operation, phases in their order; phases without any arrival are left away. */

@@ -2,8 +2,8 @@
 import type { BudgetResult } from '../../recording.js'
 import { tight } from '../text.js'
 import { Nothing, Num, Sign, Table } from '../ui.js'
-import { explainProjection, formatBytes, formatCount, formatLimit, formatMeasured, formatRange } from '../units.js'
-import { markOf, type View } from '../view.js'
+import { explainProjection, formatBytes, formatCount, formatLimit, formatMeasured, formatRange } from '../../units.js'
+import { fileName, markOf, type View } from '../view.js'
 
 const dateOf = (iso: string): string => iso.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*Z$/, '$1 $2 UTC')
 
@@ -29,7 +29,7 @@ export const VerdictHead = (props: { view: View }) => {
         <p class="facts">
           {[
             dateOf(env.startedAt),
-            ...(env.git === null ? [] : [`commit ${env.git}`]),
+            ...(env.git === null ? [] : [`commit ${env.git.slice(0, 7)}`]),
             `PostgreSQL ${env.postgres}, ${env.provider}`,
             `${formatCount(recording.rows)} rows in the largest table, ${formatBytes(env.databaseBytes)}`,
           ].join(' · ')}
@@ -59,7 +59,9 @@ const Limit = (props: { budget: BudgetResult; projections: boolean }) => {
           )}
         </td>
       ) : null}
-      <td class="place">{budget.worstAt ?? ''}</td>
+      <td class="place" title={budget.worstAt ?? ''}>
+        {fileName(budget.worstAt ?? '')}
+      </td>
     </tr>
   )
 }

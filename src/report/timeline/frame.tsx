@@ -1,7 +1,7 @@
 /** What all lanes share: frame, axis labels, hatching, phases, shading of the statements. */
 import type { ComponentChildren } from 'preact'
 import type { TimedPass } from '../../recording.js'
-import { formatMs } from '../units.js'
+import { formatMs } from '../../units.js'
 import { phaseWord } from '../view.js'
 import { bar, LEFT, type Plot, RIGHT, textWidth } from './plot.js'
 

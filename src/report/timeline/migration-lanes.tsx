@@ -1,7 +1,7 @@
 /** The two lanes of the migration itself: its statements and its locks. */
 import type { LockSpan, TimedPass } from '../../recording.js'
 import { oneLine, shorten } from '../text.js'
-import { formatBracket, formatMs, plural } from '../units.js'
+import { formatBracket, formatMs, plural } from '../../units.js'
 import { blocksWords, conflicts, type StatementView, type View } from '../view.js'
 import { FocusBar, type Lane, LaneFrame } from './frame.js'
 import { bar, heldBudget, LEFT, lockRows, type LockRow, type Plot, textWidth } from './plot.js'
@@ -101,7 +101,9 @@ const SpanBar = (props: { view: View; plot: Plot; span: LockSpan; top: number; o
   const { plot, span, top } = props
   const until = span.grantedMs?.highMs ?? span.releasedMs.highMs
   const waited = bar(plot, span.askedMs.lowMs, until)
-  const showsWait = span.grantedMs === null || plot.x(until) - plot.x(span.askedMs.lowMs) >= 1.5
+  // Only a wait that is proved is drawn as one; the rest is the width of the bound.
+  const showsWait =
+    span.grantedMs === null || (span.waitedMs.lowMs > 0 && plot.x(until) - plot.x(span.askedMs.lowMs) >= 1.5)
   const level = props.over ? 'held over' : conflicts(span) ? 'held meets' : 'held'
   // The middle of what is certain is solid; where a bound begins or ends, it is paler.
   const known =

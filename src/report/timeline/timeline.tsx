@@ -1,7 +1,7 @@
 /** The heart of the report: everything that happened in the timed pass on one time axis. */
 import type { ComponentChildren } from 'preact'
 import type { TimedPass } from '../../recording.js'
-import { formatMs } from '../units.js'
+import { formatMs } from '../../units.js'
 import { phaseWord, type View } from '../view.js'
 import { AXIS_HEIGHT, Hatch, type Lane, PHASE_HEIGHT, Phases, Shading, TimeAxis } from './frame.js'
 import { lockLane, statementLane } from './migration-lanes.js'

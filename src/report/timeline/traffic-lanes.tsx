@@ -2,7 +2,7 @@
 import { scaleLinear } from 'd3-scale'
 import { line } from 'd3-shape'
 import type { Report, TimedPass, TrafficSeries } from '../../recording.js'
-import { formatCount, formatLimit, formatMs } from '../units.js'
+import { formatCount, formatLimit, formatMs } from '../../units.js'
 import { type Lane, LaneFrame, YTick } from './frame.js'
 import { blockedBudget, joinBuckets, latencyScale, LEFT, type Plot, RIGHT, worstLatency } from './plot.js'
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import * as u from '../../src/report/units.js'
-import { noise } from '../fixtures/parts.js'
+import * as u from '../src/units.js'
+import { noise } from './fixtures/parts.js'
 
 describe('formatMs', () => {
   it.each([

@@ -1,5 +1,5 @@
 /** How numbers are written, for every output: HTML, Markdown and the terminal. `null` is always "not measured". */
-import type { Bracket, BudgetResult, Projection } from '../recording.js'
+import type { Bracket, BudgetResult, Projection } from './recording.js'
 
 export const NOT_MEASURED = 'not measured'
 

@@ -1,0 +1,73 @@
+/** The safe way to the same end, as SQL where the statement's kind has a well-known one. Pure. */
+import type { Finding, Statement } from '../recording.js'
+import { withConcurrently } from '../sql/concurrently.js'
+
+type Advice = NonNullable<Finding['advice']>
+
+/** `table` is the table whose lock is in question. */
+export function saferWay(statement: Statement, table: string): Advice {
+  const action = (name: string): Statement['actions'][number] | undefined =>
+    statement.actions.find((a) => a.action === name)
+  if ((statement.kind === 'IndexStmt' || statement.kind === 'DropStmt') && !statement.concurrently) {
+    const sql = withConcurrently(statement.sql)
+    if (sql !== null)
+      return {
+        text:
+          statement.kind === 'IndexStmt'
+            ? 'Build it without blocking writes, outside a transaction; if it fails, drop the INVALID index and try again.'
+            : 'Drop it without blocking anybody, outside a transaction.',
+        sql: `${sql};`,
+      }
+  }
+  if (statement.kind === 'ReindexStmt')
+    return { text: 'Use REINDEX ... CONCURRENTLY, outside a transaction.', sql: null }
+  if (statement.kind === 'RefreshMatViewStmt')
+    return { text: 'Use REFRESH MATERIALIZED VIEW CONCURRENTLY; it needs a unique index.', sql: null }
+  const notNull = action('AT_SetNotNull')
+  if (notNull) return provedNotNull(table, notNull.name ?? '<column>')
+  const constraint = statement.actions.find((a) => ['CONSTR_CHECK', 'CONSTR_FOREIGN'].includes(a.action) && !a.notValid)
+  if (constraint)
+    return {
+      text: 'Add it NOT VALID, then VALIDATE CONSTRAINT in a transaction of its own: that blocks neither reads nor writes.',
+      sql: null,
+    }
+  const unique = statement.actions.find((a) => ['CONSTR_UNIQUE', 'CONSTR_PRIMARY'].includes(a.action))
+  if (unique)
+    return {
+      text: 'Build the unique index CONCURRENTLY first, then ADD CONSTRAINT ... USING INDEX, which takes an instant.',
+      sql: null,
+    }
+  if (action('AT_AlterColumnType'))
+    return { text: 'Add a new column, keep it in step by a trigger, fill it in batches, then switch over.', sql: null }
+  if (action('AT_AddColumn'))
+    return {
+      text: 'Add the column without the volatile default, set the default for new rows, and fill the old ones in batches.',
+      sql: null,
+    }
+  if (['UpdateStmt', 'DeleteStmt', 'InsertStmt', 'MergeStmt', 'DoStmt'].includes(statement.kind))
+    return { text: 'Write in batches of a few thousand rows by primary key, each in its own transaction.', sql: null }
+  return {
+    text: 'Make the transaction that takes this lock as short as possible: nothing that scans or writes rows belongs into it.',
+    sql: null,
+  }
+}
+
+function provedNotNull(table: string, column: string): Advice {
+  const name = `${table.replace(/\W/g, '_')}_${column.replace(/\W/g, '_')}_not_null`
+  const quoted = /^[a-z_][a-z0-9_$]*$/.test(column) ? column : `"${column.replaceAll('"', '""')}"`
+  const relation = table
+    .split('.')
+    .map((part) => (/^[a-z_][a-z0-9_$]*$/.test(part) ? part : `"${part.replaceAll('"', '""')}"`))
+    .join('.')
+  return {
+    text: 'Prove it first under a lock that blocks nobody: a CHECK that is NOT VALID, validated in a transaction of its own, lets SET NOT NULL skip the scan.',
+    sql: [
+      `alter table ${relation} add constraint ${name} check (${quoted} is not null) not valid;`,
+      '-- in a transaction of its own:',
+      `alter table ${relation} validate constraint ${name};`,
+      '-- in the next:',
+      `alter table ${relation} alter column ${quoted} set not null;`,
+      `alter table ${relation} drop constraint ${name};`,
+    ].join('\n'),
+  }
+}
