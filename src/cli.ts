@@ -2,7 +2,8 @@
 /** The command line: the only place that reads arguments and environment, prints, and sets the exit code. */
 import { Command, CommanderError, Option } from 'commander'
 import { closeAllNow } from './branches/index.js'
-import { budget, duration, formats, oneOf, positiveNumber, wholeNumber } from './commands/options.js'
+import { explain, type Told } from './commands/explain.js'
+import { budget, duration, formats, METRIC_NAMES, oneOf, positiveNumber, wholeNumber } from './commands/options.js'
 import { report } from './commands/report.js'
 import { run, type Console } from './commands/run.js'
 import { EXIT, RehearsalError } from './errors.js'
@@ -10,16 +11,54 @@ import type { Budgets } from './recording.js'
 import type { Format } from './report/index.js'
 import { version } from './version.js'
 
+/** A statement that cannot be cancelled must not keep the terminal for longer than this. */
+const PATIENCE_MS = 15_000
+
+const debug = process.argv.includes('--debug')
 const interrupt = new AbortController()
-const io: Console = { stdout: process.stdout, stderr: process.stderr, env: process.env, signal: interrupt.signal }
+const io: Console = {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  signal: interrupt.signal,
+  debug,
+}
+
+/** Ends at once, whatever is under way; nothing is left running, but nothing more is written either. */
+const leave = (code: number): never => {
+  closeAllNow()
+  process.exit(code)
+}
+
+/** Asks for a tidy end, with what was recorded until now, and sees to it that there is an end. */
+const stop = (reason: RehearsalError): void => {
+  interrupt.abort(reason)
+  setTimeout(() => {
+    print({ ...explain(reason, debug), hint: 'It did not stop by itself in 15 s, so nothing more was recorded.' })
+    leave(reason.exitCode)
+  }, PATIENCE_MS).unref()
+}
+
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(signal, () => {
+    const reason = new RehearsalError('INTERRUPTED', { signal })
     // The second time, nobody wants to wait for a tidy end.
-    if (interrupt.signal.aborted) {
-      closeAllNow()
-      process.exit(signal === 'SIGTERM' ? EXIT.sigterm : EXIT.sigint)
-    }
-    interrupt.abort(new RehearsalError('INTERRUPTED', { signal }))
+    if (interrupt.signal.aborted) leave(reason.exitCode)
+    stop(reason)
+  })
+
+// Without this, a stray error in a scenario's own code would end in exit code 1, which means that the migration failed.
+process.on('uncaughtException', (error) => {
+  const reason = new RehearsalError('CRASHED', { name: error instanceof Error ? error.name : typeof error }, error)
+  if (interrupt.signal.aborted) return
+  if (debug) process.stderr.write(`${explain(reason, true).stack ?? ''}\n`)
+  stop(reason)
+})
+
+// Whoever reads may have seen enough (`| head`): no reason to fail.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
   })
 
 interface RunFlags {
@@ -46,14 +85,13 @@ interface RunFlags {
 const OUTPUT = [
   new Option(
     '--budget <metric=limit>',
-    'a limit, e.g. lock.held=500ms or lock.held=100ms:500ms (warn:fail); may be repeated',
+    `a limit, e.g. lock.held=500ms or lock.held=100ms:500ms (warn:fail); may be repeated; metrics: ${METRIC_NAMES}`,
   )
     .argParser(budget)
-    .default({}, 'see README'),
+    .default({}, 'the usual limits, see README'),
   new Option('--fail-on <level>', 'exit with 1 from this verdict on: warn or fail')
     .argParser(oneOf('--fail-on', ['warn', 'fail'] as const))
     .default('fail'),
-  new Option('--out <folder>', 'where the report goes'),
   new Option('--format <list>', 'what is written beside recording.json: html, json, md')
     .argParser(formats)
     .default(['html', 'json', 'md'], 'html,json,md'),
@@ -68,6 +106,7 @@ const program = new Command('rehearse')
   .version(version)
   .option('--debug', 'show stack traces')
   .configureOutput({ outputError: () => undefined })
+  .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError(false)
   .exitOverride()
 
@@ -85,20 +124,22 @@ const runCommand = program
       Number(oneOf('--postgres', ['16', '17', '18'] as const)(text)),
     ),
   )
-  .addOption(new Option('--rows <n>', 'rows of the largest table').argParser(wholeNumber('--rows', 1)))
+  .addOption(new Option('--rows <n>', 'rows of the largest table').argParser(wholeNumber('--rows', 1, 1_000_000_000)))
   .addOption(
-    new Option('--rate <per second>', 'operations a second of each release').argParser(positiveNumber('--rate')),
+    new Option('--rate <per second>', 'operations a second of each release').argParser(
+      positiveNumber('--rate', 100_000),
+    ),
   )
   .addOption(
     new Option('--connections <n>', 'connections of each release').argParser(wholeNumber('--connections', 1, 80)),
   )
   .addOption(new Option('--warmup <duration>', 'traffic before the baseline').argParser(duration('--warmup')))
-  .addOption(new Option('--baseline <duration>', 'the old release alone').argParser(duration('--baseline')))
+  .addOption(new Option('--baseline <duration>', 'the old release alone').argParser(duration('--baseline', true)))
   .addOption(new Option('--rollout <duration>', 'from the old release to the new').argParser(duration('--rollout')))
   .addOption(new Option('--settle <duration>', 'the new release alone').argParser(duration('--settle')))
   .addOption(
     new Option('--max-duration <duration>', 'the migration is stopped after this').argParser(
-      duration('--max-duration'),
+      duration('--max-duration', true),
     ),
   )
   .addOption(new Option('--seed <number>', 'same number, same data, same traffic').argParser(wholeNumber('--seed', 0)))
@@ -107,6 +148,12 @@ const runCommand = program
       wholeNumber('--port', 1, 65_535),
     ),
   )
+runCommand.addOption(
+  new Option(
+    '--out <folder>',
+    'where the report goes (default: reports/<name>/<time>-<commit>; with several scenarios, a folder in it each)',
+  ),
+)
 for (const option of OUTPUT) runCommand.addOption(option)
 runCommand.action(async (folders: string[], flags: RunFlags) => {
   process.exitCode = await run(
@@ -143,6 +190,7 @@ const reportCommand = program
   .command('report')
   .description('judge and render a stored recording again')
   .argument('<recording.json>', 'recording.json, or report.json')
+reportCommand.addOption(new Option('--out <folder>', 'where the report goes (default: beside the recording)'))
 for (const option of OUTPUT) reportCommand.addOption(option)
 reportCommand.action(async (file: string, flags: Omit<RunFlags, 'branch'>) => {
   process.exitCode = await report(
@@ -165,31 +213,26 @@ const commandLine = (args: readonly string[]): string =>
     .map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`))
     .join(' ')
 
+function print({ line, hint, stack }: Told): void {
+  process.stderr.write(`rehearse: ${line}\n`)
+  if (hint !== null) process.stderr.write(`  ${hint}\n`)
+  if (stack !== null) process.stderr.write(`${stack}\n`)
+}
+
 try {
   await program.parseAsync()
 } catch (error) {
-  process.exitCode = explain(error)
-}
-
-/** One line and, where there is one, a hint; the stack only with --debug. */
-function explain(error: unknown): number {
-  const debug = process.argv.includes('--debug')
-  if (error instanceof CommanderError) {
-    if (error.exitCode === 0) return EXIT.ok
-    process.stderr.write(`rehearse: ${error.message.replace(/^error: /, '')} (rehearse --help lists what there is)\n`)
-    return EXIT.usage
+  if (!(error instanceof CommanderError)) {
+    const told = explain(error, debug)
+    print(told)
+    process.exitCode = told.code
+  } else if (error.exitCode !== 0) {
+    print({
+      line: `${error.message.replace(/^error: /, '')} (rehearse --help lists what there is)`,
+      hint: null,
+      stack: null,
+      code: EXIT.usage,
+    })
+    process.exitCode = EXIT.usage
   }
-  if (error instanceof RehearsalError) {
-    process.stderr.write(`rehearse: ${error.message}\n`)
-    if (error.hint !== null) process.stderr.write(`  ${error.hint}\n`)
-    if (debug)
-      process.stderr.write(`${error.stack ?? ''}\n${error.cause instanceof Error ? (error.cause.stack ?? '') : ''}\n`)
-    return error.exitCode
-  }
-  process.stderr.write(
-    debug && error instanceof Error
-      ? `${error.stack ?? error.message}\n`
-      : `rehearse: something went wrong in the tool itself (${error instanceof Error ? error.name : 'unknown'}); run it again with --debug and report it\n`,
-  )
-  return EXIT.cannot
 }

@@ -12,7 +12,10 @@ export function startClock(): Clock {
 /** Resolves after `ms`, or at once when the signal is already aborted; never rejects. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal?.aborted) return resolve()
+    if (signal?.aborted) {
+      resolve()
+      return
+    }
     const done = (): void => {
       clearTimeout(timer)
       signal?.removeEventListener('abort', done)

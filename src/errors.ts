@@ -29,6 +29,7 @@ export const codes = {
   SCENARIO_INVALID: entry(EXIT.usage, (d) => `${at(d)}: ${d['message'] ?? ''}`),
   SQL_UNREADABLE: entry(EXIT.usage, (d) => `${at(d)}: cannot read this SQL: ${d['message'] ?? ''}`),
   SCRIPT_INVALID: entry(EXIT.usage, (d) => `${at(d)}: ${d['message'] ?? ''}`),
+  FILE_UNREADABLE: entry(EXIT.usage, (d) => `${d['file'] ?? ''}: cannot be read: ${d['message'] ?? ''}`),
   RECORDING_INVALID: entry(
     EXIT.usage,
     (d) => `${d['file'] ?? ''}: not a recording of this version: ${d['message'] ?? ''}`,
@@ -70,10 +71,19 @@ export const codes = {
     (d) => `the embedded PostgreSQL does not run on ${d['platform'] ?? ''} yet`,
     () => 'Use Linux or macOS.',
   ),
+  CRASHED: entry(
+    EXIT.cannot,
+    (d) =>
+      `stopped by an error that nothing waited for (${d['name'] ?? ''}): a timer or a promise in the scenario's own code, or a defect of this tool`,
+    () => 'Run it again with --debug to see where it comes from.',
+  ),
   INTERRUPTED: entry(EXIT.sigint, (d) => `interrupted by ${d['signal'] ?? 'a signal'}`),
 } satisfies Record<string, Entry>
 
 export type ErrorCode = keyof typeof codes
+
+/** A stored recording may have been stopped by something that this version does not know. */
+export const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(codes, code)
 
 /** A failure of the harness with a documented exit code and one line of text. `details` never holds a secret or a row. */
 export class RehearsalError extends Error {

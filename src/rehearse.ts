@@ -13,8 +13,9 @@ import { runMigration } from './migrations/runner.js'
 import type { PassInput } from './pass/context.js'
 import { quietPass } from './pass/quiet.js'
 import { timedPass } from './pass/timed.js'
+import { readRelations } from './pg/catalog.js'
 import { connect, disconnect, type Sql } from './pg/connect.js'
-import { toPgError } from './pg/errors.js'
+import { isConnectionFailure, toPgError } from './pg/errors.js'
 import { SCHEMA_VERSION, type OperationInfo, type QuietPass, type Recording } from './recording.js'
 import type { Scenario } from './scenario.js'
 import { importDefault } from './scenario/module.js'
@@ -51,6 +52,7 @@ export async function rehearse(scenario: Scenario, options: RehearseOptions = {}
   let recorded = false
   try {
     await fill(branch, scenario, emit, signal)
+    await checkTables(branch, scenario)
     await branch.seal()
     recorded = true
     const quiet = await onCopy(
@@ -76,9 +78,9 @@ export async function rehearse(scenario: Scenario, options: RehearseOptions = {}
       signal,
     )
     recording.passes.push(quiet)
-    if (signal.aborted) throw interrupted(signal)
+    stopIf(signal)
     await timed(branch, scenario, recording, quiet, emit, signal)
-    if (signal.aborted) throw interrupted(signal)
+    stopIf(signal)
     recording.complete = true
   } catch (error) {
     const known =
@@ -86,7 +88,7 @@ export async function rehearse(scenario: Scenario, options: RehearseOptions = {}
         ? error
         : signal.aborted
           ? interrupted(signal)
-          : asDiskFull(error, branch.serverLog)
+          : (asDiskFull(error, branch.serverLog) ?? connectionLost(error))
     if (!recorded) throw known ?? error
     if (!known) throw error
     recording.stopped = { code: known.code, message: known.message }
@@ -98,6 +100,9 @@ export async function rehearse(scenario: Scenario, options: RehearseOptions = {}
 
 const interrupted = (signal: AbortSignal): RehearsalError =>
   signal.reason instanceof RehearsalError ? signal.reason : new RehearsalError('INTERRUPTED')
+
+const connectionLost = (error: unknown): RehearsalError | null =>
+  isConnectionFailure(error) ? new RehearsalError('CONNECTION_LOST', { message: toPgError(error).message }, error) : null
 
 /** The timed pass; once more at a rate that works when the generator could not keep up. */
 async function timed(
@@ -212,6 +217,29 @@ async function fill(branch: Branch, scenario: Scenario, emit: Emit, signal: Abor
         await admin.unsafe(`alter role "${role.replaceAll('"', '""')}" set ${name} = '${value.replaceAll("'", "''")}'`)
   } finally {
     await disconnect(owner)
+    await disconnect(admin)
+  }
+}
+
+/** A misspelt table in production.rows would silently be a table of unknown size. */
+async function checkTables(branch: Branch, scenario: Scenario): Promise<void> {
+  const names = Object.keys(scenario.productionRows)
+  if (names.length === 0) return
+  const admin = connect(branch.address('admin'), { applicationName: 'rehearse filling' })
+  try {
+    const relations = [...(await readRelations(admin)).values()].filter(
+      (r) => r.kind === 'table' || r.kind === 'materialized view',
+    )
+    const missing = names.find((name) => !relations.some((relation) => relation.name === name))
+    if (missing === undefined) return
+    throw new RehearsalError('SCENARIO_INVALID', {
+      file: `${scenario.folder}/scenario.ts`.replace(`${process.cwd()}/`, ''),
+      message: `production.rows: there is no table "${missing}" before the migration (there are ${relations
+        .map((r) => r.name)
+        .sort()
+        .join(', ')})`,
+    })
+  } finally {
     await disconnect(admin)
   }
 }

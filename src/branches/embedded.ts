@@ -111,6 +111,11 @@ async function fillable(place: Workplace, options: BranchOptions, remove: () => 
   const expect = (wanted: typeof state) => {
     if (state !== wanted) throw new Error(`the branch is ${state}, not ${wanted}`)
   }
+  // A seed may be in the middle of a statement that takes minutes: it fails at once when its server goes.
+  const interrupted = () => {
+    if (state === 'filling') void filler.stop('immediate')
+  }
+  signal?.addEventListener('abort', interrupted, { once: true })
   return {
     provider: 'embedded',
     major: options.major,
@@ -170,6 +175,7 @@ async function fillable(place: Workplace, options: BranchOptions, remove: () => 
     },
     close() {
       state = 'closed'
+      signal?.removeEventListener('abort', interrupted)
       closing ??= Promise.all([...servers].map((server) => server.stop('immediate'))).then(remove)
       return closing
     },

@@ -32,7 +32,10 @@ export interface BranchOptions {
   readonly settings?: Readonly<Record<string, string>>
   /** Folder with `initdb` and `postgres` of a local installation, instead of the npm packages. */
   readonly pgBin?: string
-  /** Stops whatever is going on in `open`, `seal` and `fork`; the caller still has to call `close`. */
+  /**
+   * Stops whatever is going on in `open`, `seal` and `fork`, and the server that is being filled, so that a long
+   * statement of a seed fails; the caller still has to call `close`.
+   */
   readonly signal?: AbortSignal
 }
 

@@ -67,9 +67,9 @@ export async function startServer(
     } catch (error) {
       await stop(child, 'immediate')
       // Somebody else may have taken the port between our look and the server's.
-      const taken = saysPortTaken(files.log)
-      if (taken && wantedPort === undefined && attempt < 5) continue
-      if (taken) throw new RehearsalError('NO_PORT', { message: `${port} is in use` }, error)
+      const reason = cannotBind(files.log)
+      if (reason !== null && wantedPort === undefined && attempt < 5) continue
+      if (reason !== null) throw new RehearsalError('NO_PORT', { message: `${port} ${reason}` }, error)
       throw error
     }
   }
@@ -158,9 +158,11 @@ function reason(log: string): string {
   return line.replace(/^.*?\b(?:LOG|FATAL|PANIC):\s+/, '')
 }
 
-const saysPortTaken = (log: string): boolean => {
-  const text = readLog(log)
-  return text.includes('could not bind IPv4 address') && text.includes('Address already in use')
+/** Why the server could not listen on its port, or null when that was not its trouble. */
+function cannotBind(log: string): string | null {
+  const [, reason] = /could not bind IPv4 address "[^"]*": (.+)/.exec(readLog(log)) ?? []
+  if (reason === undefined) return null
+  return reason === 'Address already in use' ? 'is in use' : `cannot be used: ${reason.toLowerCase()}`
 }
 
 /** The end of a server's log; empty when there is none. */

@@ -5,13 +5,20 @@ import type { Budgets } from '../recording.js'
 import { parseDuration } from '../scenario.js'
 import { renderers, type Format } from '../report/index.js'
 
+/** For the help text. */
+export const METRIC_NAMES = Object.keys(METRICS).join(', ')
+
+/** Node's timers cannot count further than 24.8 days, and nobody waits that long. */
+const LONGEST_MS = 24 * 60 * 60_000
+
 const usage = (message: string): RehearsalError => new RehearsalError('USAGE', { message })
 
 export const wholeNumber =
   (flag: string, low: number, high = Number.MAX_SAFE_INTEGER) =>
   (text: string): number => {
-    const value = Number(text.replaceAll('_', ''))
-    if (!Number.isInteger(value) || value < low || value > high)
+    // Number() also reads '', 0x10 and 1e3.
+    const value = /^\d[\d_]*$/.test(text) ? Number(text.replaceAll('_', '')) : NaN
+    if (!Number.isSafeInteger(value) || value < low || value > high)
       throw usage(
         `${flag} must be a whole number ${high === Number.MAX_SAFE_INTEGER ? `of at least ${low}` : `from ${low} to ${high}`}, not "${text}"`,
       )
@@ -19,17 +26,20 @@ export const wholeNumber =
   }
 
 export const positiveNumber =
-  (flag: string) =>
+  (flag: string, high: number) =>
   (text: string): number => {
-    const value = Number(text)
-    if (!(value > 0 && Number.isFinite(value))) throw usage(`${flag} must be a number above 0, not "${text}"`)
+    const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN
+    if (!(value > 0 && value <= high)) throw usage(`${flag} must be a number above 0 and up to ${high}, not "${text}"`)
     return value
   }
 
+/** Milliseconds. `mustLast` refuses zero. */
 export const duration =
-  (flag: string) =>
+  (flag: string, mustLast = false) =>
   (text: string): number => {
     const value = parseDuration(text)
+    if (value !== null && mustLast && value === 0) throw usage(`${flag} must be longer than zero`)
+    if (value !== null && value > LONGEST_MS) throw usage(`${flag} must be at most 24 hours, not "${text}"`)
     if (value === null) throw usage(`${flag} must be a duration such as 500ms, 30s or 5m, not "${text}"`)
     return value
   }
@@ -52,9 +62,11 @@ export function formats(text: string): Format[] {
 export function budget(text: string, before: Budgets): Budgets {
   const [metric, value, ...rest] = text.split('=')
   if (metric === undefined || value === undefined || rest.length > 0 || !isMetric(metric))
-    throw usage(`--budget must be <metric>=<limit>, with a metric of ${Object.keys(METRICS).join(', ')}, not "${text}"`)
-  const limits = value.split(':').map(duration('--budget'))
+    throw usage(`--budget must be <metric>=<limit>, with a metric of ${METRIC_NAMES}, not "${text}"`)
+  const limits = value.split(':').map(duration(`--budget ${metric}`))
   const [first = 0, second] = limits
+  if (second !== undefined && second < first)
+    throw usage(`--budget ${metric}: the warning limit comes first and is not above the failing one, not "${value}"`)
   if (limits.length > 2) throw usage(`--budget ${metric}: one limit, or two as <warn>:<fail>, not "${value}"`)
   const warn = METRICS[metric].warn
   return {

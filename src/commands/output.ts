@@ -1,7 +1,7 @@
 /** The output folder: opened before the run, so that a typo does not cost a rehearsal, and written whatever happens. */
 import { mkdir, open, rm, rmdir, writeFile } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { RehearsalError } from '../errors.js'
 import type { Recording, Report } from '../recording.js'
 import { renderers, type Format } from '../report/index.js'
@@ -23,49 +23,62 @@ export function defaultFolder(name: string, git: string | null, content: string,
   return join('reports', name.replace(/[^\w.-]/g, '-'), `${time}-${id.slice(0, 7)}`)
 }
 
-/** Throws OUTPUT_UNWRITABLE. */
+/** Throws OUTPUT_UNWRITABLE, or DISK_FULL; leaves nothing behind then. */
 export async function openOutput(folder: string, formats: readonly Format[]): Promise<Output> {
-  const names = ['recording.json', ...formats.map((format) => FILES[format])]
   const created: string[] = []
+  let first: string | undefined
+  const discard = async (): Promise<void> => {
+    for (const file of created) await rm(file, { force: true })
+    if (first === undefined) return
+    // Only folders that were made here, and only while they are empty.
+    for (let at = folder; ; at = dirname(at)) {
+      try {
+        await rmdir(at)
+      } catch {
+        return
+      }
+      if (resolve(at) === resolve(first) || dirname(at) === at) return
+    }
+  }
   let path = folder
   try {
-    const first = await mkdir(folder, { recursive: true })
-    for (const name of names) {
+    first = await mkdir(folder, { recursive: true })
+    for (const name of ['recording.json', ...formats.map((format) => FILES[format])]) {
       path = join(folder, name)
       const handle = await open(path, 'a')
       const { size } = await handle.stat()
       await handle.close()
       if (size === 0) created.push(path)
     }
-    return {
-      folder,
-      async write(recording, report) {
-        const written: string[] = []
-        const put = async (name: string, text: string): Promise<void> => {
-          const file = join(folder, name)
-          await writeFile(file, text)
-          written.push(file)
-        }
-        await put('recording.json', `${JSON.stringify(recording, null, 2)}\n`)
-        for (const format of formats) await put(FILES[format], renderers[format](report))
-        return written
-      },
-      async discard() {
-        for (const file of created) await rm(file, { force: true })
-        if (first === undefined) return
-        // Only folders that were made here, and only while they are empty.
-        for (let at = folder; ; at = dirname(at)) {
-          try {
-            await rmdir(at)
-          } catch {
-            return
-          }
-          if (at === first || dirname(at) === at) return
-        }
-      },
-    }
   } catch (error) {
-    const message = error instanceof Error ? error.message.replace(/^(\w+): ([^,]*),.*$/, '$2') : String(error)
-    throw new RehearsalError('OUTPUT_UNWRITABLE', { path, message }, error)
+    await discard()
+    throw unwritable(path, error)
+  }
+  return {
+    folder,
+    async write(recording, report) {
+      const written: string[] = []
+      const put = async (name: string, text: string): Promise<void> => {
+        const file = join(folder, name)
+        await writeFile(file, text).catch((error: unknown) => {
+          throw unwritable(file, error)
+        })
+        written.push(file)
+      }
+      await put('recording.json', `${JSON.stringify(recording, null, 2)}\n`)
+      for (const format of formats) await put(FILES[format], renderers[format](report))
+      return written
+    },
+    discard,
   }
 }
+
+function unwritable(path: string, error: unknown): RehearsalError {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOSPC')
+    return new RehearsalError('DISK_FULL', { path }, error)
+  return new RehearsalError('OUTPUT_UNWRITABLE', { path, message: reasonOf(error) }, error)
+}
+
+/** The system's reason in its own words: `EACCES: permission denied, open 'x'` says `permission denied`. */
+export const reasonOf = (error: unknown): string =>
+  error instanceof Error ? (/^\w+: ([^,]+)/.exec(error.message)?.[1] ?? error.name) : typeof error

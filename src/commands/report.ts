@@ -7,7 +7,7 @@ import type { Budgets } from '../recording.js'
 import { parseRecording } from '../read-recording.js'
 import type { Format } from '../report/index.js'
 import { summary } from '../terminal/summary.js'
-import { openOutput } from './output.js'
+import { openOutput, reasonOf } from './output.js'
 import { codeOf, type Console } from './run.js'
 
 export interface ReportOptions {
@@ -21,7 +21,7 @@ export interface ReportOptions {
 
 export async function report(file: string, options: ReportOptions, console: Console): Promise<number> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new RehearsalError('RECORDING_INVALID', { file, message: 'it cannot be read' }, error)
+    throw new RehearsalError('FILE_UNREADABLE', { file, message: reasonOf(error) }, error)
   })
   const recording = parseRecording(text, file)
   const judged = judge(recording, options.budgets)

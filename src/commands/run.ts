@@ -1,6 +1,6 @@
 /** `rehearse run [scenario-folder...]`: loads and checks all of them, then rehearses one after the other. */
 import { readdir } from 'node:fs/promises'
-import { EXIT, RehearsalError } from '../errors.js'
+import { EXIT, isErrorCode, RehearsalError } from '../errors.js'
 import { gitRevision } from '../environment.js'
 import { judge } from '../judge/index.js'
 import { plan } from '../plan.js'
@@ -11,6 +11,7 @@ import type { Format } from '../report/index.js'
 import { formatMs } from '../units.js'
 import { progress } from '../terminal/progress.js'
 import { summary } from '../terminal/summary.js'
+import { explain } from './explain.js'
 import { defaultFolder, openOutput } from './output.js'
 
 export interface RunOptions {
@@ -30,6 +31,8 @@ export interface Console {
   stderr: NodeJS.WriteStream
   env: Readonly<Record<string, string | undefined>>
   signal: AbortSignal
+  /** Show where errors come from. */
+  debug: boolean
 }
 
 /** Returns the exit code. */
@@ -37,13 +40,25 @@ export async function run(folders: readonly string[], options: RunOptions, conso
   const paths = folders.length > 0 ? folders : ['.']
   const scenarios: Scenario[] = []
   for (const path of paths)
-    scenarios.push(await loadScenario(path, options.overrides).catch((error: unknown) => explain(error, folders)))
+    scenarios.push(await loadScenario(path, options.overrides).catch((error: unknown) => nameOthers(error, folders)))
+  const several = scenarios.length > 1
+  if (several && options.out !== null) refuseSameNames(scenarios)
   const codes: number[] = []
   const reports: Report[] = []
   for (const scenario of scenarios) {
-    const { code, report } = await one(scenario, options, console, scenarios.length > 1)
-    codes.push(code)
-    if (report) reports.push(report)
+    try {
+      const { code, report } = await one(scenario, options, console, several)
+      codes.push(code)
+      reports.push(report)
+    } catch (error) {
+      // What the others showed must not be lost.
+      if (!several) throw error
+      const { line, hint, stack, code } = explain(error, console.debug)
+      console.stderr.write(
+        [`rehearse: ${scenario.name}: ${line}`, hint && `  ${hint}`, stack].filter(Boolean).join('\n') + '\n',
+      )
+      codes.push(code)
+    }
     if (console.signal.aborted) break
   }
   if (options.json) {
@@ -54,9 +69,9 @@ export async function run(folders: readonly string[], options: RunOptions, conso
 }
 
 /** Without a folder named, the current one was looked at: say what to name. */
-async function explain(error: unknown, folders: readonly string[]): Promise<never> {
+async function nameOthers(error: unknown, folders: readonly string[]): Promise<never> {
   if (folders.length === 0 && error instanceof RehearsalError && error.code === 'NO_SCENARIO') {
-    const known = await readdir('scenarios').catch(() => [])
+    const known = (await readdir('scenarios').catch(() => [])).sort()
     throw new RehearsalError('NO_SCENARIO', {
       path: '.',
       reason: `${error.details['reason'] ?? ''}${known.length > 0 ? `; there are ${known.map((n) => `scenarios/${n}`).join(', ')}` : ''}`,
@@ -65,12 +80,21 @@ async function explain(error: unknown, folders: readonly string[]): Promise<neve
   throw error
 }
 
+function refuseSameNames(scenarios: readonly Scenario[]): void {
+  const names = scenarios.map((scenario) => scenario.name)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined)
+    throw new RehearsalError('USAGE', {
+      message: `two scenarios are named ${twice}: with --out their reports would overwrite each other`,
+    })
+}
+
 async function one(
   scenario: Scenario,
   options: RunOptions,
   console: Console,
   several: boolean,
-): Promise<{ code: number; report: Report | null }> {
+): Promise<{ code: number; report: Report }> {
   const content = scenario.migrations.map((file) => file.sha256).join('')
   const folder = options.out
     ? several
@@ -91,7 +115,8 @@ async function one(
   } catch (error) {
     view.stop()
     await output.discard()
-    throw error
+    // An interruption shows as whatever it broke.
+    throw console.signal.aborted ? console.signal.reason : error
   }
   view.stop()
   const report = judge(recording)
@@ -115,9 +140,9 @@ function planLine(scenario: Scenario): string {
 export function codeOf(report: Report, failOn: 'warn' | 'fail'): number {
   const { stopped } = report.recording
   if (stopped)
-    return new RehearsalError(stopped.code as RehearsalError['code'], {
-      signal: /SIGTERM/.test(stopped.message) ? 'SIGTERM' : 'SIGINT',
-    }).exitCode
+    return isErrorCode(stopped.code)
+      ? new RehearsalError(stopped.code, { signal: /SIGTERM/.test(stopped.message) ? 'SIGTERM' : 'SIGINT' }).exitCode
+      : EXIT.cannot
   if (report.verdict === 'fail' || (report.verdict === 'warn' && failOn === 'warn')) return EXIT.fail
   return report.verdict === 'inconclusive' ? EXIT.inconclusive : EXIT.ok
 }

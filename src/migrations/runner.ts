@@ -77,8 +77,6 @@ class Runner {
 
   async run(files: readonly MigrationFile[]): Promise<MigrationTrace> {
     const { transaction } = this.#options
-    let startMs: number | null = null
-    let endMs = 0
     const together = transaction === 'all' && files.some((file) => file.transaction !== 'none')
     for (const file of files) {
       if (this.#stopped()) break
@@ -98,8 +96,8 @@ class Runner {
         await this.#end('ROLLBACK')
       }
     }
-    startMs = this.#transactions[0]?.startMs ?? 0
-    endMs = this.#transactions.at(-1)?.end.readyMs ?? startMs
+    const startMs = this.#transactions[0]?.startMs ?? 0
+    const endMs = this.#transactions.at(-1)?.end.readyMs ?? startMs
     const run: MigrationRun = {
       startMs,
       endMs,
@@ -125,8 +123,8 @@ class Runner {
 
   async #begin(): Promise<void> {
     const x = await this.#session.execute('BEGIN')
-    if (x.failed) return this.#fail(x, null)
-    this.#open = this.#newTransaction('explicit', x.sentMs)
+    if (x.failed) this.#fail(x, null)
+    else this.#open = this.#newTransaction('explicit', x.sentMs)
   }
 
   #newTransaction(kind: TransactionTrace['kind'], startMs: number): TransactionTrace {

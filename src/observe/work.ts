@@ -1,12 +1,13 @@
 /**
  * What one statement did to the database, in the quiet pass. Inside a transaction the migration's own session is asked
  * right after the statement: its locks, its transaction's row counters and the catalog as it sees it are exact. A
- * statement that must run outside a transaction is compared by flushed counters, and its locks come from the sampler.
+ * statement that must run outside a transaction is compared by flushed counters, and its locks are watched from outside.
  */
 import type { LockMode, LockTaken, Work } from '../recording.js'
 import { readRelations, type RelationState } from '../pg/catalog.js'
 import type { Sql } from '../pg/connect.js'
 import { fromPgLocks } from '../sql/lock-modes.js'
+import type { LockWatch } from './lock-watch.js'
 import type { NoticeStamp } from '../migrations/session.js'
 
 interface Held {
@@ -18,8 +19,8 @@ interface Snapshot {
   relations: Map<number, RelationState>
   held: Held[]
   wal: number
-  /** Next transaction id of the cluster. */
-  nextXid: number
+  /** Transactions that the session has begun so far (the local part of its virtual transaction id). */
+  begun: number
   lockTimeoutMs: number
   statementTimeoutMs: number
   notices: number
@@ -33,8 +34,19 @@ export interface WorkOptions {
   observer: Sql
   /** Relations before the migration, by OID. */
   initial: ReadonlyMap<number, RelationState>
-  /** Locks of the migration seen by the sampler since the last call; for statements outside a transaction. */
+  /** Locks of the migration seen by the sampler since the last call; for statements that fail in a transaction. */
   sampled: () => readonly Held[]
+  /** For statements outside a transaction; null where it cannot be had. */
+  watch: LockWatch | null
+}
+
+/** What the statement is, and how it left its transaction. */
+export interface StatementEnd {
+  inTransaction: boolean
+  aborted: boolean
+  truncates: boolean
+  /** DROP INDEX CONCURRENTLY and REINDEX CONCURRENTLY. */
+  dropsIndexConcurrently: boolean
 }
 
 /** Share of a table's rows from which reading it counts as a full scan. */
@@ -54,14 +66,15 @@ export class WorkMeter {
     if (!inTransaction) this.#transactionLocks = new Set()
     this.#before = await this.#snapshot(inTransaction)
     this.#o.sampled()
+    if (!inTransaction) await this.#o.watch?.start()
   }
 
   /** Before a rolled back or failed statement's session is used again, nothing can be asked in its transaction. */
-  async after(state: { inTransaction: boolean; aborted: boolean; truncates: boolean }): Promise<Work | null> {
+  async after(state: StatementEnd): Promise<Work | null> {
     const before = this.#before
     if (!before) return null
     this.#before = null
-    const sampled = this.#o.sampled()
+    const sampled = [...((await this.#o.watch?.stop()) ?? []), ...this.#o.sampled()]
     if (state.aborted && state.inTransaction) return this.#onlyLocks(before, sampled)
     const after = await this.#snapshot(state.inTransaction)
     return this.#compare(before, after, state, sampled)
@@ -87,8 +100,12 @@ export class WorkMeter {
   async #snapshot(inTransaction: boolean): Promise<Snapshot> {
     const { session, observer } = this.#o
     if (!inTransaction) await session.unsafe('select pg_catalog.pg_stat_force_next_flush()').simple()
-    const settings = await session.unsafe<{ name: string; setting: string }[]>(
-      `select name, setting from pg_catalog.pg_settings where name in ('lock_timeout', 'statement_timeout')`,
+    // Of the session's own questions, the last one before the statement and the second one after it.
+    const settings = await session.unsafe<{ name: string; setting: string; begun: string | null }[]>(
+      `select name, setting,
+              (select split_part(virtualxid, '/', 2) from pg_catalog.pg_locks
+                where pid = pg_catalog.pg_backend_pid() and locktype = 'virtualxid' and virtualxid = virtualtransaction) as begun
+         from pg_catalog.pg_settings where name in ('lock_timeout', 'statement_timeout')`,
     )
     const setting = (name: string): number => Number(settings.find((row) => row.name === name)?.setting ?? 0)
     const relations = inTransaction
@@ -100,9 +117,8 @@ export class WorkMeter {
             where pid = pg_catalog.pg_backend_pid() and locktype = 'relation' and granted and relation >= 16384`,
         )
       : []
-    const server = await observer.unsafe<{ wal: string; xid: string }[]>(
-      `select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::text as wal,
-              pg_snapshot_xmax(pg_current_snapshot())::text as xid`,
+    const server = await observer.unsafe<{ wal: string }[]>(
+      `select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::text as wal`,
     )
     return {
       relations,
@@ -111,7 +127,7 @@ export class WorkMeter {
         return mode ? [{ oid: row.oid, mode }] : []
       }),
       wal: Number(server[0]?.wal ?? 0),
-      nextXid: Number(server[0]?.xid ?? 0),
+      begun: Number(settings[0]?.begun ?? 0),
       lockTimeoutMs: setting('lock_timeout'),
       statementTimeoutMs: setting('statement_timeout'),
       notices: this.#o.notices.length,
@@ -121,22 +137,29 @@ export class WorkMeter {
   #compare(
     before: Snapshot,
     after: Snapshot,
-    state: { inTransaction: boolean; truncates: boolean },
+    state: StatementEnd,
     sampled: readonly Held[],
   ): Work {
     const existed = (oid: number): boolean => this.#o.initial.has(oid)
+    const nameOf = (relation: RelationState): string => (this.#o.initial.get(relation.oid) ?? relation).name
     const messages = this.#o.notices.slice(before.notices, after.notices).map((notice) => notice.message)
     const rewriting = quotedNames(messages, /^rewriting table "(.*)"$/)
     const building = quotedNames(messages, /^building index "(.*?)" on table ".*"/)
     const work: Work = {
-      locks: this.#locks(state.inTransaction ? after.held : sampled, after.relations, before.relations),
+      locks: this.#locks(
+        state.inTransaction ? after.held : sampled,
+        after.relations,
+        before.relations,
+        state.dropsIndexConcurrently,
+      ),
       locksFrom: state.inTransaction ? 'transaction' : 'sampled',
       rewrites: [],
       indexBuilds: [],
       scans: [],
       rowsWritten: [],
       truncated: [],
-      transactions: state.inTransaction ? 1 : Math.max(1, after.nextXid - before.nextXid),
+      // Between the two questions stand the statement's transactions, the flush and the second question itself.
+      transactions: state.inTransaction ? 1 : Math.max(1, after.begun - before.begun - 2),
       walBytes: Math.max(0, after.wal - before.wal),
       sizeChanges: [],
       lockTimeoutMs: before.lockTimeoutMs,
@@ -152,22 +175,24 @@ export class WorkMeter {
       const read = relation.seqRead - (old?.seqRead ?? 0)
       const existedBefore = existed(relation.oid)
       if (inserted + updated + deleted > 0)
-        work.rowsWritten.push({ relation: relation.name, inserted, updated, deleted, existedBefore })
+        work.rowsWritten.push({ relation: nameOf(relation), inserted, updated, deleted, existedBefore })
       const rows = old && old.rows >= 0 ? old.rows : null
       if (old && rows !== null && rows > 0 && read >= rows * FULL)
-        work.scans.push({ relation: old.name, rows: read, passes: Math.max(1, Math.round(read / rows)), existedBefore })
+        work.scans.push({ relation: nameOf(old), rows: read, passes: Math.max(1, Math.round(read / rows)), existedBefore })
       if (old && old.filenode !== relation.filenode && old.filenode !== 0) {
         // A new file is a rewrite when the server said so, or when it filled it without counting rows as inserted
-        // (CLUSTER, VACUUM FULL, REFRESH). TRUNCATE also makes a new file, but an empty one.
-        if (rewriting.has(relation.bare) || rewriting.has(old.bare) || (relation.bytes > 0 && inserted === 0))
-          work.rewrites.push({ relation: old.name, rows, bytes: relation.bytes })
+        // (CLUSTER, VACUUM FULL), or when it is a materialized view (REFRESH counts them). TRUNCATE also makes a new
+        // file, but an empty one.
+        const filled = relation.bytes > 0 && (inserted === 0 || relation.kind === 'materialized view')
+        if (rewriting.has(relation.bare) || rewriting.has(old.bare) || filled)
+          work.rewrites.push({ relation: nameOf(old), rows, bytes: relation.bytes })
         else {
           truncatedTables.add(relation.oid)
-          work.truncated.push(old.name)
+          work.truncated.push(nameOf(old))
         }
       }
       if (old && old.bytes !== relation.bytes && existedBefore)
-        work.sizeChanges.push({ relation: old.name, beforeBytes: old.bytes, afterBytes: relation.bytes })
+        work.sizeChanges.push({ relation: nameOf(old), beforeBytes: old.bytes, afterBytes: relation.bytes })
     }
     for (const index of after.relations.values()) {
       if (index.kind !== 'index' || truncatedTables.has(index.tableOid) || !existed(index.tableOid)) continue
@@ -180,11 +205,16 @@ export class WorkMeter {
     return work
   }
 
-  /** New locks on user relations, strongest mode per relation, that the transaction did not hold before. */
+  /**
+   * New locks on user relations that the transaction did not hold before in that mode. DROP INDEX CONCURRENTLY and
+   * REINDEX CONCURRENTLY take ACCESS EXCLUSIVE on an index only when it is dead and everybody who knew it has gone (the
+   * server's index_drop): no traffic can meet that lock, so it is left out.
+   */
   #locks(
     held: readonly Held[],
     now: ReadonlyMap<number, RelationState>,
     before: ReadonlyMap<number, RelationState>,
+    dropsIndexConcurrently = false,
   ): LockTaken[] {
     const taken: LockTaken[] = []
     for (const { oid, mode } of held) {
@@ -193,6 +223,7 @@ export class WorkMeter {
       this.#transactionLocks.add(key)
       const relation = this.#o.initial.get(oid) ?? before.get(oid) ?? now.get(oid)
       if (!relation) continue
+      if (dropsIndexConcurrently && relation.kind === 'index' && mode === 'ACCESS EXCLUSIVE') continue
       taken.push({
         relation: relation.name,
         kind: relation.kind,

@@ -5,6 +5,7 @@
 import { startClock } from '../clock.js'
 import { openMigrationSession } from '../migrations/session.js'
 import { runMigration, type Hooks, type MigrationTrace, type TransactionTrace } from '../migrations/runner.js'
+import { openLockWatch } from '../observe/lock-watch.js'
 import { startSampler } from '../observe/sampler.js'
 import { WorkMeter } from '../observe/work.js'
 import { readRelations, type RelationState } from '../pg/catalog.js'
@@ -123,6 +124,7 @@ class Quiet {
       },
     })
     session.tap.onSend = () => sampler.nudge()
+    const watch = await openLockWatch(input.admin, this.#admin, session.pid)
     const meter = new WorkMeter({
       session: session.sql,
       notices: session.notices,
@@ -133,6 +135,7 @@ class Quiet {
         sampled = []
         return seen
       },
+      watch,
     })
     const hooks: Hooks = {
       beforeStatement: async (statement, inTransaction) => {
@@ -141,7 +144,9 @@ class Quiet {
       },
       afterStatement: async (statement, state) => {
         const facts = statementFacts(statement.sql)
-        return facts.setsTransaction ? null : meter.after({ ...state, truncates: facts.isTruncate })
+        if (facts.setsTransaction) return null
+        const dropsIndexConcurrently = facts.concurrently && (facts.kind === 'DropStmt' || facts.kind === 'ReindexStmt')
+        return meter.after({ ...state, truncates: facts.isTruncate, dropsIndexConcurrently })
       },
       afterCommit: async (transaction) => {
         if (states) await this.#committed(transaction)
@@ -166,6 +171,7 @@ class Quiet {
     } finally {
       await sampler.stop()
       await disconnect(observer)
+      await watch?.close()
       await session.close()
     }
   }

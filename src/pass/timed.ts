@@ -112,7 +112,7 @@ class Timed {
     const heartbeat = this.#heartbeat()
     let sampler: Sampler | null = null
     let trace: MigrationTrace | null = null
-    let result: TrafficResult | null = null
+    let result: TrafficResult
     try {
       const { rate, phases } = input
       await this.#phase(traffic, 'warmup', phases.warmupMs, { old: [rate, rate], new: [0, 0] })
@@ -305,11 +305,14 @@ class Timed {
     const { run } = trace
     const during = this.#looks.filter((look) => look.toMs >= run.startMs && look.fromMs <= run.endMs)
     const polls = during.map((look) => look.toMs - look.fromMs).sort((a, b) => a - b)
+    // From the start of the migration to its end; a sampler that fell silent leaves a gap up to the end.
     let maxGapMs: number | null = null
-    for (const [index, look] of during.entries()) {
-      const before = during[index - 1]
-      if (before) maxGapMs = Math.max(maxGapMs ?? 0, look.toMs - before.fromMs)
+    let lastMs = run.startMs
+    for (const look of during) {
+      maxGapMs = Math.max(maxGapMs ?? 0, look.toMs - lastMs)
+      lastMs = Math.max(lastMs, look.fromMs)
     }
+    if (run.statements.length > 0) maxGapMs = Math.max(maxGapMs ?? 0, run.endMs - lastMs)
     return {
       locks,
       waits: waits.slice(0, MOST_WAITS),

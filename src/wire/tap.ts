@@ -112,7 +112,7 @@ export class Tap {
         return result
       }
       return write(...args)
-    }) as typeof socket.write
+    })
   }
 
   #frame(type: number, first: number): void {

@@ -13,7 +13,7 @@ export const felt = (facts: Facts): LockSpan[] =>
 /** A conflicting lock held longer than its budget, as measured. */
 export function lockHeld(facts: Facts): Finding[] {
   const limit = limits('lock.held', facts.recording.budgets)
-  const worst = new Map<string, Finding & { size: number }>()
+  const worst = new Map<string, { found: Finding; size: number }>()
   for (const span of felt(facts)) {
     if (!span.heldMs) continue
     const severity = level({ low: span.heldMs.lowMs, high: span.heldMs.highMs }, limit)
@@ -29,7 +29,7 @@ export function lockHeld(facts: Facts): Finding[] {
     if (group)
       evidence.push(`${count(group.sessions, 'session')} waited behind it, the longest ${bracket(group.longestMs)}.`)
     worst.set(`${span.transaction} ${span.table}`, {
-      ...finding('lock-held', severity, `${span.mode} on ${span.relation} held ${bracket(span.heldMs)}`, {
+      found: finding('lock-held', severity, `${span.mode} on ${span.relation} held ${bracket(span.heldMs)}`, {
         evidence,
         at: facts.at(span.statement),
         relation: span.relation,
@@ -38,7 +38,7 @@ export function lockHeld(facts: Facts): Finding[] {
       size: span.heldMs.highMs,
     })
   }
-  return [...worst.values()].map(({ size: _, ...rest }) => rest)
+  return [...worst.values()].map(({ found }) => found)
 }
 
 /** An operation that waited behind the migration for longer than its budget. */
@@ -101,7 +101,9 @@ export function lockTimeoutMissing(facts: Facts): Finding[] {
       `${strongest?.mode ?? 'A lock'} on ${tables.join(', ')} is asked for without lock_timeout`,
       {
         evidence: [
-          `${count(hits.length, 'statement')} of the migration ask for a lock that conflicts with traffic while lock_timeout is 0.`,
+          hits.length === 1
+            ? 'This statement asks for a lock that conflicts with traffic while lock_timeout is 0.'
+            : `${hits.length} statements of the migration ask for a lock that conflicts with traffic while lock_timeout is 0.`,
           'Behind one transaction that is open for a minute, the migration waits a minute, and everything that needs the table waits behind the migration.',
         ],
         at: facts.at(first.run.statement),

@@ -20,6 +20,12 @@ export function preparedBreaks(facts: Facts): Finding[] {
       })
     }
   }
+  // Operations written as code are not in the prepared column; the driver's silent retries give them away.
+  for (const error of timed?.errors ?? []) {
+    const key = `${error.release} ${error.operation}`
+    if (error.error.sqlstate !== '0A000' || !error.hidden || broken.has(key)) continue
+    broken.set(key, { release: error.release, operation: error.operation, sqlstate: '0A000', state: '' })
+  }
   if (broken.size === 0) return []
   const list = [...broken.values()]
   const hidden = timed?.errors.filter((e) => e.error.sqlstate === '0A000') ?? []
