@@ -1,5 +1,6 @@
 /** The output folder: opened before the run, so that a typo does not cost a rehearsal, and written whatever happens. */
-import { mkdir, open, rm, rmdir, writeFile } from 'node:fs/promises'
+import { rmSync, rmdirSync, statSync } from 'node:fs'
+import { mkdir, open, writeFile } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
 import { dirname, join, resolve } from 'node:path'
 import { RehearsalError } from '../errors.js'
@@ -13,7 +14,7 @@ export interface Output {
   /** Writes the recording first: the rest can be made from it again. Returns the paths written. */
   write(recording: Recording, report: Report): Promise<string[]>
   /** Removes what was opened, when there is nothing to write. */
-  discard(): Promise<void>
+  discard(): void
 }
 
 /** `reports/<name>/<UTC time>-<first 7 of the commit, or of the scenario's content>`. */
@@ -23,23 +24,25 @@ export function defaultFolder(name: string, git: string | null, content: string,
   return join('reports', name.replace(/[^\w.-]/g, '-'), `${time}-${id.slice(0, 7)}`)
 }
 
-/** Throws OUTPUT_UNWRITABLE, or DISK_FULL; leaves nothing behind then. */
+/** Throws OUTPUT_UNWRITABLE, or DISK_FULL. Whatever happens before `write`, no empty file and no empty folder is left. */
 export async function openOutput(folder: string, formats: readonly Format[]): Promise<Output> {
   const created: string[] = []
   let first: string | undefined
-  const discard = async (): Promise<void> => {
-    for (const file of created) await rm(file, { force: true })
+  const discard = (): void => {
+    process.off('exit', discard)
+    for (const file of created) if (statSync(file, { throwIfNoEntry: false })?.size === 0) rmSync(file)
     if (first === undefined) return
     // Only folders that were made here, and only while they are empty.
     for (let at = folder; ; at = dirname(at)) {
       try {
-        await rmdir(at)
+        rmdirSync(at)
       } catch {
         return
       }
       if (resolve(at) === resolve(first) || dirname(at) === at) return
     }
   }
+  process.once('exit', discard)
   let path = folder
   try {
     first = await mkdir(folder, { recursive: true })
@@ -51,7 +54,7 @@ export async function openOutput(folder: string, formats: readonly Format[]): Pr
       if (size === 0) created.push(path)
     }
   } catch (error) {
-    await discard()
+    discard()
     throw unwritable(path, error)
   }
   return {
@@ -67,6 +70,7 @@ export async function openOutput(folder: string, formats: readonly Format[]): Pr
       }
       await put('recording.json', `${JSON.stringify(recording, null, 2)}\n`)
       for (const format of formats) await put(FILES[format], renderers[format](report))
+      process.off('exit', discard)
       return written
     },
     discard,

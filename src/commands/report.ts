@@ -7,6 +7,7 @@ import type { Budgets } from '../recording.js'
 import { parseRecording } from '../read-recording.js'
 import type { Format } from '../report/index.js'
 import { summary } from '../terminal/summary.js'
+import { styleFor } from '../terminal/text.js'
 import { openOutput, reasonOf } from './output.js'
 import { codeOf, type Console } from './run.js'
 
@@ -28,8 +29,8 @@ export async function report(file: string, options: ReportOptions, console: Cons
   const output = await openOutput(options.out ?? dirname(file), options.formats)
   const paths = await output.write(recording, judged)
   const lines = summary(judged, {
-    colour: console.stderr.isTTY && !console.env['NO_COLOR'],
-    width: Math.min(100, console.stderr.columns || 80),
+    ...styleFor(console.env, console.stderr.isTTY),
+    width: options.quiet ? 1_000 : Math.min(100, console.stderr.columns || 80),
     paths,
   })
   console.stderr.write(options.quiet ? `${lines.split('\n')[0] ?? ''}\n` : `${lines}\n`)

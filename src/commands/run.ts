@@ -11,6 +11,7 @@ import type { Format } from '../report/index.js'
 import { formatMs } from '../units.js'
 import { progress } from '../terminal/progress.js'
 import { summary } from '../terminal/summary.js'
+import { styleFor } from '../terminal/text.js'
 import { explain } from './explain.js'
 import { defaultFolder, openOutput } from './output.js'
 
@@ -114,7 +115,7 @@ async function one(
     })
   } catch (error) {
     view.stop()
-    await output.discard()
+    output.discard()
     // An interruption shows as whatever it broke.
     throw console.signal.aborted ? console.signal.reason : error
   }
@@ -122,9 +123,8 @@ async function one(
   const report = judge(recording)
   const paths = await output.write(recording, report)
   const text = summary(report, {
-    colour: console.stderr.isTTY && !console.env['NO_COLOR'],
-    ascii: !/utf-?8/i.test(console.env['LC_ALL'] ?? console.env['LC_CTYPE'] ?? console.env['LANG'] ?? 'UTF-8'),
-    width: Math.min(100, console.stderr.columns || 80),
+    ...styleFor(console.env, console.stderr.isTTY),
+    width: options.quiet ? 1_000 : Math.min(100, console.stderr.columns || 80),
     paths,
   })
   console.stderr.write(options.quiet ? `${text.split('\n')[0] ?? ''}\n` : `\n${text}\n`)

@@ -49,7 +49,7 @@ const ORDER: Record<Finding['severity'], number> = { fail: 0, inconclusive: 1, w
 export function judge(recording: Recording, budgets: Budgets = {}): Report {
   const judged: Recording = { ...recording, budgets: { ...recording.budgets, ...budgets } }
   const facts = readFacts(judged)
-  const findings = rules.flatMap((rule) => rule(facts)).sort((a, b) => ORDER[a.severity] - ORDER[b.severity])
+  const findings = sayOnce(rules.flatMap((rule) => rule(facts)).sort((a, b) => ORDER[a.severity] - ORDER[b.severity]))
   const verdict = verdictOf(findings)
   return {
     kind: 'report',
@@ -61,6 +61,18 @@ export function judge(recording: Recording, budgets: Budgets = {}): Report {
     relations: relationSummaries(facts),
     recording: judged,
   }
+}
+
+/** Several findings about one statement often have the same way out: it is shown with the worst of them. */
+function sayOnce(findings: readonly Finding[]): Finding[] {
+  const said = new Set<string>()
+  return findings.map((finding) => {
+    if (!finding.advice) return finding
+    const key = JSON.stringify([finding.at?.statement ?? null, finding.advice])
+    if (said.has(key)) return { ...finding, advice: null }
+    said.add(key)
+    return finding
+  })
 }
 
 function verdictOf(findings: readonly Finding[]): Verdict {

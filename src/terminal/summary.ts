@@ -86,7 +86,7 @@ const findingLines = (finding: Finding, width: number, style: Style): string[] =
   const indented = (value: string): string[] => wrap(text(value), width - 6, '').map((part) => `      ${part}`)
   return [
     `  ${sign(finding.severity, style)} ${paint(rule, 'bold', style)}${place === '' ? '' : `  ${cutLeft(place, width - 6 - columns(rule), style)}`}`,
-    `      ${cut(text(evidence), width - 6, style)}`,
+    ...indented(evidence).slice(0, 3),
     ...(finding.advice === null ? [] : indented(finding.advice.text)),
   ]
 }

@@ -3,7 +3,7 @@ import { level, limits } from '../budgets.js'
 import type { Facts, UnderLock } from '../facts.js'
 import { project } from '../projection.js'
 import { saferWay } from '../safer-way.js'
-import { count, finding, ms, oneLine, operationsInWords } from '../words.js'
+import { count, finding, ms, operationsInWords } from '../words.js'
 
 /** Work that grows with a table, done by one statement. */
 export interface Growing {
@@ -76,11 +76,12 @@ export function projectionOf(
   return best
 }
 
-const WORK_IN_WORDS: Record<Projection['work'], string> = {
-  rewrite: 'rewrites the table',
-  scan: 'reads the whole table',
-  'index build': 'builds an index over the table',
-  'rows written': 'writes many of its rows',
+/** The start of a sentence that ends with the lock. */
+const workInWords: Record<Projection['work'], (relation: string) => string> = {
+  rewrite: (relation) => `${relation} is rewritten`,
+  scan: (relation) => `${relation} is read from beginning to end`,
+  'index build': (relation) => `An index is built over ${relation}`,
+  'rows written': (relation) => `Rows of ${relation} are written in bulk`,
 }
 
 /**
@@ -128,9 +129,7 @@ function grows(
 ): Finding[] {
   const { growing: work, projection } = projected
   const statement = facts.statement(under.run.statement)
-  const what = `${under.lock.mode} on ${under.lock.relation} is held while ${oneLine(statement?.sql ?? '', 60)} ${WORK_IN_WORDS[work.work]}${
-    work.relation === under.lock.table ? '' : ` ${work.relation}`
-  }`
+  const what = `${workInWords[work.work](work.relation)} while ${under.lock.mode} on ${under.lock.relation} is held`
   const rest = {
     at: facts.at(under.run.statement),
     relation: under.lock.relation,
@@ -140,7 +139,7 @@ function grows(
   const measured = `Measured here: ${ms(longest)} over ${count(Math.round(work.rows), 'row')} of ${work.relation}.`
   if (!projection)
     return [
-      finding('grows-under-lock', 'warn', what, {
+      finding('grows-under-lock', 'warn', `${what}: it grows with the table`, {
         ...rest,
         evidence: [
           lockSentence(facts, under),
@@ -153,9 +152,14 @@ function grows(
   const held = limits('lock.held', facts.recording.budgets)
   const severity = level({ low: projection.lowMs, high: projection.lowMs }, held)
   return [
-    finding('work-under-lock', severity === 'ok' ? 'info' : severity, what, {
-      ...rest,
-      evidence: [lockSentence(facts, under), measured],
-    }),
+    finding(
+      'work-under-lock',
+      severity === 'ok' ? 'info' : severity,
+      `${what}: ${ms(projection.lowMs)} or more in production (projected)`,
+      {
+        ...rest,
+        evidence: [lockSentence(facts, under), measured],
+      },
+    ),
   ]
 }

@@ -1,0 +1,163 @@
+import type { Expected } from './operation.js'
+
+const AE = 'ACCESS EXCLUSIVE'
+const SRE = 'SHARE ROW EXCLUSIVE'
+const SUE = 'SHARE UPDATE EXCLUSIVE'
+const customers = { locks: { customers: AE }, blocks: { customers: 'RW' } } as const
+const fk = 'alter table orders add constraint fk foreign key (customer_id) references customers (id)'
+const bothWrites = { locks: { orders: SRE, customers: SRE }, blocks: { orders: 'W', customers: 'W' } } as const
+
+/** Constraints and indexes. */
+export const CONSTRAINTS: Expected[] = [
+  { id: 'add a CHECK', sql: 'alter table customers add constraint k check (score > 0)', ...customers, scans: ['customers:2000'] },
+  { id: 'add a CHECK NOT VALID', sql: 'alter table customers add constraint k check (score > 0) not valid', ...customers },
+  {
+    id: 'validate a CHECK',
+    sql: 'alter table customers validate constraint k',
+    setup: 'alter table customers add constraint k check (score > 0) not valid',
+    locks: { customers: SUE },
+    scans: ['customers:2000'],
+  },
+  {
+    id: 'add and validate in one transaction',
+    sql: 'alter table customers add constraint k check (score > 0) not valid; alter table customers validate constraint k',
+    ...customers,
+    scans: ['customers:2000'],
+  },
+  { id: 'add a CHECK that fails', sql: 'alter table customers add constraint k check (score > 40)', error: '23514' },
+  { id: 'add a foreign key', sql: fk, ...bothWrites, scans: ['customers:2000', 'orders:3000'] },
+  { id: 'add a foreign key with orphans', sql: fk, setup: 'insert into orders (customer_id) values (99999)', error: '23503' },
+  { id: 'add a foreign key NOT VALID', sql: `${fk} not valid`, ...bothWrites },
+  {
+    id: 'validate a foreign key',
+    sql: 'alter table orders validate constraint fk',
+    setup: `${fk} not valid`,
+    locks: { orders: SUE, customers: 'ROW SHARE' },
+    scans: ['customers:2000', 'orders:3000'],
+  },
+  {
+    id: 'drop a foreign key',
+    sql: 'alter table payments drop constraint payments_order_id_fkey',
+    locks: { payments: AE, orders: AE },
+    blocks: { payments: 'RW', orders: 'RW' },
+  },
+  {
+    id: 'add UNIQUE',
+    sql: 'alter table customers add constraint u unique (note)',
+    ...customers,
+    builds: ['u'],
+    scans: ['customers:2000'],
+  },
+  {
+    id: 'add UNIQUE over an index',
+    sql: 'alter table customers add constraint u unique using index customers_email_idx',
+    ...customers,
+    indexes: {},
+  },
+  {
+    id: 'add a primary key over an index of a nullable column',
+    sql: 'alter table quotes add primary key using index q',
+    setup: 'create unique index q on quotes (id)',
+    locks: { quotes: AE },
+    indexes: { q: SUE },
+    blocks: { quotes: 'RW' },
+    scans: ['quotes:300'],
+  },
+  { id: 'add NOT NULL NOT VALID', sql: 'alter table customers add constraint nn not null nick not valid', ...customers },
+  {
+    id: 'drop a primary key',
+    sql: 'alter table base drop constraint base_pkey',
+    locks: { base: AE },
+    indexes: { base_pkey: AE },
+    blocks: { base: 'RW' },
+  },
+  {
+    id: 'domain constraint',
+    sql: 'alter domain price add constraint c check (value < 100000)',
+    locks: { quotes: 'SHARE' },
+    blocks: { quotes: 'W' },
+    scans: ['quotes:300'],
+  },
+  { id: 'domain constraint NOT VALID', sql: 'alter domain price add constraint c check (value < 100000) not valid' },
+  {
+    id: 'create an index',
+    sql: 'create index i on orders (total)',
+    locks: { orders: 'SHARE' },
+    blocks: { orders: 'W' },
+    builds: ['i'],
+    scans: ['orders:3000'],
+  },
+  {
+    id: 'create an index that is there already',
+    sql: 'create index if not exists orders_customer_idx on orders (customer_id)',
+    locks: { orders: 'SHARE' },
+    blocks: { orders: 'W' },
+  },
+  { id: 'create a unique index over duplicates', sql: 'create unique index i on customers (score)', error: '23505' },
+  { id: 'create an index concurrently in a transaction', sql: 'create index concurrently i on orders (total)', mode: 'file', error: '25001' },
+  {
+    id: 'create an index concurrently',
+    sql: 'create index concurrently i on orders (total)',
+    mode: 'none',
+    locks: { orders: SUE },
+    builds: ['i'],
+    scans: ['orders:6000x2'],
+    transactions: 4,
+  },
+  { id: 'create a unique index concurrently over duplicates', sql: 'create unique index concurrently i on customers (score)', mode: 'none', error: '23505' },
+  {
+    id: 'drop an index',
+    sql: 'drop index customers_score_idx',
+    ...customers,
+    indexes: { customers_score_idx: AE },
+  },
+  {
+    id: 'drop an index concurrently',
+    sql: 'drop index concurrently customers_score_idx',
+    mode: 'none',
+    locks: { customers: SUE },
+    indexes: { customers_score_idx: SUE },
+    transactions: 3,
+  },
+  {
+    id: 'reindex an index',
+    sql: 'reindex index customers_score_idx',
+    locks: { customers: 'SHARE' },
+    indexes: { customers_score_idx: AE },
+    blocks: { customers: 'RW' },
+    builds: ['customers_score_idx'],
+    scans: ['customers:2000'],
+  },
+  {
+    id: 'reindex a table',
+    sql: 'reindex table orders',
+    locks: { orders: 'SHARE' },
+    indexes: { orders_pkey: AE, orders_customer_idx: AE },
+    blocks: { orders: 'RW' },
+    builds: ['orders_customer_idx', 'orders_pkey'],
+    scans: ['orders:6000x2'],
+  },
+  {
+    id: 'reindex concurrently',
+    sql: 'reindex index concurrently customers_score_idx',
+    mode: 'none',
+    locks: { customers: SUE },
+    indexes: { customers_score_idx: SUE },
+    builds: ['customers_score_idx'],
+    scans: ['customers:4000x2'],
+  },
+  {
+    id: 'rename an index',
+    sql: 'alter index customers_score_idx rename to s',
+    indexes: { customers_score_idx: SUE },
+  },
+  {
+    id: 'index a partitioned table',
+    sql: 'create index i on readings (v)',
+    locks: { readings: 'SHARE', readings_a: 'SHARE', readings_b: 'SHARE' },
+    blocks: { readings_a: 'W', readings_b: 'W' },
+    builds: ['readings_a_v_idx', 'readings_b_v_idx'],
+    scans: ['readings_a:1500', 'readings_b:500'],
+  },
+  { id: 'index a partitioned table concurrently', sql: 'create index concurrently i on readings (v)', mode: 'none', error: '0A000' },
+]
