@@ -27,6 +27,8 @@ const io: Console = {
 /** Ends at once, whatever is under way; nothing is left running, but nothing more is written either. */
 const leave = (code: number): never => {
   closeAllNow()
+  // The live view hides the cursor.
+  if (process.stderr.isTTY) process.stderr.write('\u001B[?25h')
   process.exit(code)
 }
 

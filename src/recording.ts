@@ -238,6 +238,24 @@ export const Rollback = z.object({
 })
 export type Rollback = z.infer<typeof Rollback>
 
+/** Durations of one operation, one session, nothing else running. */
+export const Timing = z.object({ samples: z.number().int(), medianMs: z.number(), madMs: z.number() })
+export type Timing = z.infer<typeof Timing>
+
+/** A reading operation before and after the migration. */
+export const QueryTiming = z.object({
+  release: Release,
+  operation: z.string(),
+  before: Timing,
+  /** null when it does not work after the migration. Carried to the machine's pace at the time of `before`. */
+  after: Timing.nullable(),
+  /** Again after VACUUM ANALYZE; only measured when `after` looked slow. */
+  settled: Timing.nullable(),
+  /** Whether the plan has other nodes, relations or indexes; null when it does not work after the migration. */
+  planChanged: z.boolean().nullable(),
+})
+export type QueryTiming = z.infer<typeof QueryTiming>
+
 export const QuietPass = z.object({
   kind: z.literal('quiet'),
   /** How the copy was made, e.g. `reflink` or `copy`. */
@@ -246,6 +264,7 @@ export const QuietPass = z.object({
   states: z.array(SchemaState),
   compat: z.array(CompatCell),
   operationLocks: z.array(OperationLock),
+  timings: z.array(QueryTiming),
   leftovers: Leftovers,
   dataChecks: z.array(DataCheck),
   rollback: Rollback.nullable(),

@@ -1,6 +1,6 @@
 /** Values of flags, read strictly: what cannot be understood is a usage error that names the flag. */
 import { RehearsalError } from '../errors.js'
-import { isMetric, METRICS } from '../judge/budgets.js'
+import { isMetric, METRICS, type Metric } from '../judge/budgets.js'
 import type { Budgets } from '../recording.js'
 import { parseDuration } from '../scenario.js'
 import { renderers, type Format } from '../report/index.js'
@@ -58,12 +58,16 @@ export function formats(text: string): Format[] {
   return text.split(',').map((part) => oneOf('--format', known)(part.trim()))
 }
 
+/** A metric that is a ratio has plain numbers as limits: `query.slowdown=1.5`. */
+const limitOf = (metric: Metric): ((text: string) => number) =>
+  METRICS[metric].unit === 'ratio' ? positiveNumber(`--budget ${metric}`, 1_000) : duration(`--budget ${metric}`)
+
 /** `lock.held=500ms` sets the failing limit; `lock.held=100ms:500ms` the warning and the failing one. Repeatable. */
 export function budget(text: string, before: Budgets): Budgets {
   const [metric, value, ...rest] = text.split('=')
   if (metric === undefined || value === undefined || rest.length > 0 || !isMetric(metric))
     throw usage(`--budget must be <metric>=<limit>, with a metric of ${METRIC_NAMES}, not "${text}"`)
-  const limits = value.split(':').map(duration(`--budget ${metric}`))
+  const limits = value.split(':').map(limitOf(metric))
   const [first = 0, second] = limits
   if (second !== undefined && second < first)
     throw usage(`--budget ${metric}: the warning limit comes first and is not above the failing one, not "${value}"`)

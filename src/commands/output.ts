@@ -2,7 +2,7 @@
 import { rmSync, rmdirSync, statSync } from 'node:fs'
 import { mkdir, open, writeFile } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import { RehearsalError } from '../errors.js'
 import type { Recording, Report } from '../recording.js'
 import { renderers, type Format } from '../report/index.js'
@@ -27,25 +27,32 @@ export function defaultFolder(name: string, git: string | null, content: string,
 /** Throws OUTPUT_UNWRITABLE, or DISK_FULL. Whatever happens before `write`, no empty file and no empty folder is left. */
 export async function openOutput(folder: string, formats: readonly Format[]): Promise<Output> {
   const created: string[] = []
-  let first: string | undefined
+  const folders: string[] = []
   const discard = (): void => {
     process.off('exit', discard)
     for (const file of created) if (statSync(file, { throwIfNoEntry: false })?.size === 0) rmSync(file)
-    if (first === undefined) return
     // Only folders that were made here, and only while they are empty.
-    for (let at = folder; ; at = dirname(at)) {
+    for (const made of folders.reverse())
       try {
-        rmdirSync(at)
+        rmdirSync(made)
       } catch {
         return
       }
-      if (resolve(at) === resolve(first) || dirname(at) === at) return
-    }
   }
   process.once('exit', discard)
   let path = folder
   try {
-    first = await mkdir(folder, { recursive: true })
+    // One by one: Node's recursive mkdir never ends below a folder such as /proc, which says ENOENT to everything.
+    for (const missing of missingFolders(resolve(folder))) {
+      path = isAbsolute(folder) ? missing : relative('', missing)
+      try {
+        await mkdir(missing)
+        folders.push(missing)
+      } catch (error) {
+        // Another rehearsal may have been quicker.
+        if (!isFolder(missing)) throw error
+      }
+    }
     for (const name of ['recording.json', ...formats.map((format) => FILES[format])]) {
       path = join(folder, name)
       const handle = await open(path, 'a')
@@ -76,6 +83,14 @@ export async function openOutput(folder: string, formats: readonly Format[]): Pr
     discard,
   }
 }
+
+/** The folder and those above it that are not there, outermost first. */
+function missingFolders(folder: string): string[] {
+  if (isFolder(folder)) return []
+  return dirname(folder) === folder ? [folder] : [...missingFolders(dirname(folder)), folder]
+}
+
+const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
 
 function unwritable(path: string, error: unknown): RehearsalError {
   if (error instanceof Error && 'code' in error && error.code === 'ENOSPC')

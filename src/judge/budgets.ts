@@ -4,6 +4,7 @@ import type { Budgets } from '../recording.js'
 export const METRICS = {
   'lock.held': { label: 'conflicting lock held', unit: 'ms', warn: 100, fail: 1_000 },
   'operation.blocked': { label: 'longest wait behind the migration', unit: 'ms', warn: 200, fail: 2_000 },
+  'query.slowdown': { label: 'query after / before', unit: 'ratio', warn: 1.5, fail: null },
   'statement.underLock': { label: 'statement under such a lock', unit: 'ms', warn: 5_000, fail: null },
 } as const satisfies Record<string, { label: string; unit: 'ms' | 'ratio'; warn: number | null; fail: number | null }>
 

@@ -4,6 +4,7 @@ import {
   type BudgetResult,
   type Budgets,
   type Finding,
+  type QueryTiming,
   type Recording,
   type Report,
   type Verdict,
@@ -16,6 +17,7 @@ import { bulkWrites, checksFail, leftovers, rollback } from './rules/data.js'
 import { felt, lockHeld, lockTimeoutMissing, operationBlocked } from './rules/locks.js'
 import { migrationFails } from './rules/migration-fails.js'
 import { preparedBreaks } from './rules/prepared.js'
+import { querySlower, slowdowns } from './rules/slowdown.js'
 import { deadlock, health, migrationWaited, trafficErrors } from './rules/traffic.js'
 import { ownDurations, projectionOf, workUnderLock } from './rules/work-under-lock.js'
 
@@ -35,6 +37,7 @@ export const rules = [
   preparedBreaks,
   lockTimeoutMissing,
   bulkWrites,
+  querySlower,
   rollback,
   migrationWaited,
   health,
@@ -92,6 +95,7 @@ function headline(verdict: Verdict, findings: readonly Finding[], recording: Rec
 function budgetResults(facts: Facts): BudgetResult[] {
   return (Object.keys(METRICS) as Metric[]).map((metric) => {
     const limit = limits(metric, facts.recording.budgets)
+    if (metric === 'query.slowdown') return slowdownResult(facts)
     const worst = worstOf(metric, facts)
     const base = { metric, label: METRICS[metric].label, unit: METRICS[metric].unit, ...limit }
     if (!worst)
@@ -118,6 +122,29 @@ function budgetResults(facts: Facts): BudgetResult[] {
     }
   })
 }
+
+function slowdownResult(facts: Facts): BudgetResult {
+  const metric = 'query.slowdown'
+  const limit = limits(metric, facts.recording.budgets)
+  const base = { metric, label: METRICS[metric].label, unit: METRICS[metric].unit, ...limit, projected: null }
+  const timed = (facts.quiet?.timings ?? []).filter((timing) => timing.after !== null)
+  if (timed.length === 0)
+    return { ...base, measured: null, low: null, high: null, worstAt: null, status: 'not measured' }
+  // What counts, or else the one that gained the most time, however little that is.
+  const counted = [...slowdowns(facts)].sort((a, b) => b.lowRatio - a.lowRatio)[0]
+  const timing = counted?.timing ?? timed.sort((a, b) => gained(b) - gained(a))[0]
+  if (!timing) return { ...base, measured: null, low: null, high: null, worstAt: null, status: 'not measured' }
+  return {
+    ...base,
+    measured: (timing.after?.medianMs ?? 0) / Math.max(0.001, timing.before.medianMs),
+    low: counted?.lowRatio ?? null,
+    high: counted?.highRatio ?? null,
+    worstAt: `${timing.operation} (${timing.release})`,
+    status: counted ? level({ low: counted.lowRatio, high: counted.lowRatio }, limit) : 'ok',
+  }
+}
+
+const gained = (timing: QueryTiming): number => (timing.after?.medianMs ?? 0) - timing.before.medianMs
 
 interface Worst {
   low: number

@@ -9,11 +9,14 @@ interface Strongest {
   kind: RelationSummary['kind']
   reads: boolean
   writes: boolean
+  /** Only an index of it was locked so far. */
+  ofIndex: boolean
 }
 
 /**
  * Per table (and sequence, view): an index lock counts for its table, because the planner opens every index of a table
- * it reads, and every write maintains them all.
+ * it reads, and every write maintains them all. The mode shown is the table's own; that of an index stands in for it
+ * only while the table itself was not locked.
  */
 export function relationSummaries(facts: Facts): RelationSummary[] {
   const strongest = new Map<string, Strongest>()
@@ -29,21 +32,21 @@ export function relationSummaries(facts: Facts): RelationSummary[] {
     const known = strongest.get(owner)
     const reads = blocksReads(mode)
     const writes = blocksWrites(mode)
+    const ofIndex = kind === 'index'
     if (!known) {
-      strongest.set(owner, {
-        mode: kind === 'index' ? 'ACCESS SHARE' : mode,
-        statement,
-        kind: kind === 'index' ? 'table' : kind,
-        reads,
-        writes,
-      })
+      strongest.set(owner, { mode, statement, kind: ofIndex ? 'table' : kind, reads, writes, ofIndex })
       return
     }
     known.reads ||= reads
     known.writes ||= writes
-    if (kind !== 'index' && strength(mode) > strength(known.mode)) {
+    const own = known.ofIndex && !ofIndex
+    if (own || (known.ofIndex === ofIndex && strength(mode) > strength(known.mode))) {
       known.mode = mode
       known.statement = statement
+    }
+    if (own) {
+      known.kind = kind
+      known.ofIndex = false
     }
   }
   for (const run of facts.quiet?.migration.statements ?? [])

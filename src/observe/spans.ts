@@ -49,13 +49,17 @@ export function lockSpans(input: SpanInput): LockSpan[] {
       const id = key(lock.relation, lock.mode)
       if (!wanted.has(id)) wanted.set(id, { ...lock, sampledOnly: true })
     }
+    const inVain = waitedInVain(input, run)
     for (const [id, lock] of wanted) {
       // Nobody can ask for a TOAST relation by itself: its table's lock says it all.
       if (lock.kind === 'toast') continue
       const unique = `${run.transaction} ${id}`
       if (held.has(unique)) continue
+      const seen = observe(input, run, transaction.end.readyMs, lock)
+      // What came before the lock that it never got was seen beside it; the rest was never asked for.
+      if (inVain && !seen.firstGranted && !seen.lastWaiting) continue
       held.add(unique)
-      spans.push(span(input, run, transaction.end, lock, `L${spans.length + 1}`))
+      spans.push(span(input, run, transaction.end, lock, seen, `L${spans.length + 1}`))
     }
   }
   return spans
@@ -68,9 +72,9 @@ function span(
   run: StatementRun,
   end: { sentMs: number; readyMs: number },
   lock: LockTaken & { sampledOnly: boolean },
+  seen: Seen,
   id: string,
 ): LockSpan {
-  const seen = observe(input, run, end.readyMs, lock)
   // Only of the table's own lock: of several indexes, each is locked when its turn comes.
   const announced = lock.relation === lock.table ? input.announced(run.statement, lock.table) : null
   const waited = seen.lastWaiting !== null
@@ -124,6 +128,22 @@ function span(
     blocksReads: blocksReads(lock.mode),
     blocksWrites: blocksWrites(lock.mode),
   }
+}
+
+/** lock_not_available, deadlock_detected, query_canceled: what ends a wait for a lock without the lock. */
+const GAVE_UP: ReadonlySet<string> = new Set(['55P03', '40P01', '57014'])
+
+/** Whether the statement failed while it waited for a lock of a relation, as far as looks show it. */
+function waitedInVain(input: SpanInput, run: StatementRun): boolean {
+  if (run.outcome.ok || !GAVE_UP.has(run.outcome.error.sqlstate)) return false
+  const waited = new Map<string, boolean>()
+  for (const look of input.looks) {
+    if (look.toMs < run.startMs || look.fromMs > run.endMs) continue
+    for (const row of look.locks)
+      if (row.lockType === 'relation' && input.pids.includes(row.pid))
+        waited.set(`${row.pid} ${row.relation} ${row.mode}`, !row.granted)
+  }
+  return [...waited.values()].includes(true)
 }
 
 function observe(input: SpanInput, run: StatementRun, untilMs: number, lock: LockTaken): Seen {

@@ -176,7 +176,7 @@ export class WorkMeter {
       const existedBefore = existed(relation.oid)
       if (inserted + updated + deleted > 0)
         work.rowsWritten.push({ relation: nameOf(relation), inserted, updated, deleted, existedBefore })
-      const rows = old && old.rows >= 0 ? old.rows : null
+      const rows = old ? this.#rows(old) : null
       if (old && rows !== null && rows > 0 && read >= rows * FULL)
         work.scans.push({ relation: nameOf(old), rows: read, passes: Math.max(1, Math.round(read / rows)), existedBefore })
       if (old && old.filenode !== relation.filenode && old.filenode !== 0) {
@@ -194,15 +194,23 @@ export class WorkMeter {
       if (old && old.bytes !== relation.bytes && existedBefore)
         work.sizeChanges.push({ relation: nameOf(old), beforeBytes: old.bytes, afterBytes: relation.bytes })
     }
+    // ALTER COLUMN TYPE may drop an index and make it anew over the same file: nothing was built then.
+    const files = new Set([...before.relations.values()].map((relation) => relation.filenode))
     for (const index of after.relations.values()) {
       if (index.kind !== 'index' || truncatedTables.has(index.tableOid) || !existed(index.tableOid)) continue
-      const old = before.relations.get(index.oid)
-      const built = old
-        ? old.filenode !== index.filenode && index.bytes > 0
-        : building.has(index.bare) || index.bytes > 0
-      if (built) work.indexBuilds.push({ relation: index.name, table: index.table, bytes: index.bytes })
+      if (files.has(index.filenode)) continue
+      const built = index.bytes > 0 || (!before.relations.has(index.oid) && building.has(index.bare))
+      if (!built) continue
+      const table = this.#o.initial.get(index.tableOid)?.name ?? index.table
+      work.indexBuilds.push({ relation: nameOf(index), table, bytes: index.bytes })
     }
     return work
+  }
+
+  /** A rewrite forgets pg_class.reltuples: then the number from before the migration is the best there is. */
+  #rows(relation: RelationState): number | null {
+    const rows = relation.rows >= 0 ? relation.rows : (this.#o.initial.get(relation.oid)?.rows ?? -1)
+    return rows >= 0 ? rows : null
   }
 
   /**

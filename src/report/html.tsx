@@ -9,6 +9,7 @@ import { EnvironmentSection } from './sections/environment.js'
 import { Findings } from './sections/findings.js'
 import { Relations } from './sections/relations.js'
 import { Statements } from './sections/statements.js'
+import { Timings } from './sections/timings.js'
 import { Traffic } from './sections/traffic.js'
 import { Limits, VerdictHead } from './sections/verdict.js'
 import { STYLE } from './style.js'
@@ -35,6 +36,7 @@ const sections = [
   { id: 'locks', title: 'Strongest lock per relation', nav: 'Locks', body: Relations },
   { id: 'blocked', title: 'Blocked sessions', nav: 'Blocked', body: Blocked },
   { id: 'compat', title: 'Old and new release on every state of the schema', nav: 'Compatibility', body: Compat },
+  { id: 'timings', title: 'Queries before and after', nav: 'Queries', body: Timings },
   { id: 'data', title: 'Data', body: Data },
   { id: 'rollback', title: 'Rollback', body: RollbackSection },
   { id: 'traffic', title: 'Traffic', body: Traffic },

@@ -119,6 +119,7 @@ describe('flags (exit 2)', () => {
     ['--fail-on=never', '--fail-on must be one of warn, fail'],
     ['--format=html,pdf', '--format must be one of html, json, md, not "pdf"'],
     ['--budget=lock.hold=1s', '--budget must be <metric>=<limit>, with a metric of lock.held, '],
+    ['--budget=query.slowdown=2s', '--budget query.slowdown must be a number above 0'],
     ['--budget=lock.held=soon', '--budget lock.held must be a duration'],
     ['--budget=lock.held=2s:1s', '--budget lock.held: the warning limit comes first'],
     ['--budget=lock.held=1s:2s:3s', '--budget lock.held: one limit, or two'],

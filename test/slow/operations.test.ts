@@ -21,8 +21,6 @@ afterAll(async () => {
 })
 
 const complete = (expected: Expected): Expected => ({
-  id: expected.id,
-  sql: expected.sql,
   ...(expected.error === undefined
     ? {
         locks: {},

@@ -1,4 +1,4 @@
-import type { Finding } from '../../recording.js'
+import type { DataCheck, Finding } from '../../recording.js'
 import type { Facts } from '../facts.js'
 import { count, finding } from '../words.js'
 import { growing } from './work-under-lock.js'
@@ -92,32 +92,44 @@ export function leftovers(facts: Facts): Finding[] {
   return findings
 }
 
-/** A data check that returns rows, at rest or under traffic. */
+/** How a check ended: `already` returned as many rows before the migration, so the migration is not to blame. */
+function ended(check: DataCheck | null): 'good' | 'already' | 'bad' {
+  if (check === null || check.rowsAfter === 0) return 'good'
+  if (check.rowsAfter === null) return 'bad'
+  return check.rowsBefore !== null && check.rowsAfter <= check.rowsBefore ? 'already' : 'bad'
+}
+
+/** A data check that returns rows, at rest or under traffic: more than before fails, as many as before warns. */
 export function checksFail(facts: Facts): Finding[] {
   const findings: Finding[] = []
-  const names = new Set(
-    [...(facts.quiet?.dataChecks ?? []), ...(facts.timed?.dataChecks ?? [])].map((check) => check.name),
-  )
-  for (const name of names) {
+  const all = [...(facts.quiet?.dataChecks ?? []), ...(facts.timed?.dataChecks ?? [])]
+  for (const name of new Set(all.map((check) => check.name))) {
     const rest = facts.quiet?.dataChecks.find((check) => check.name === name) ?? null
     const traffic = facts.timed?.dataChecks.find((check) => check.name === name) ?? null
-    const bad = (check: typeof rest): boolean => check !== null && (check.rowsAfter ?? 0) > 0
-    const broken = (check: typeof rest): boolean => check !== null && check.rowsAfter === null
-    if (!bad(rest) && !bad(traffic) && !broken(rest) && !broken(traffic)) continue
-    const say = (where: string, check: typeof rest): string[] =>
+    const ends = [ended(rest), ended(traffic)]
+    if (ends.every((end) => end === 'good')) continue
+    const say = (where: string, check: DataCheck | null): string[] =>
       check === null
         ? []
         : [
             check.rowsAfter === null
               ? `${where}: it could not run (${check.error?.sqlstate ?? '?'} ${check.error?.message ?? ''}).`
-              : `${where}: ${count(check.rowsAfter, 'row')}${check.rowsBefore === null ? ' (before the migration it could not run)' : `, before the migration ${check.rowsBefore}`}.`,
+              : `${where}: ${count(check.rowsAfter, 'row')}, ${check.rowsBefore === null ? 'before the migration it could not run' : `before the migration ${check.rowsBefore}`}.`,
           ]
-    const onlyTraffic = !bad(rest) && !broken(rest)
-    findings.push(
-      finding('data-check-fails', 'fail', `Data check "${name}" fails${onlyTraffic ? ' under traffic' : ''}`, {
-        evidence: ['It must return no row.', ...say('At rest', rest), ...say('Under traffic', traffic)],
-      }),
-    )
+    const evidence = ['It must return no row.', ...say('At rest', rest), ...say('Under traffic', traffic)]
+    if (ends.includes('bad')) {
+      const onlyTraffic = ended(rest) !== 'bad'
+      findings.push(
+        finding('data-check-fails', 'fail', `Data check "${name}" fails${onlyTraffic ? ' under traffic' : ''}`, {
+          evidence,
+        }),
+      )
+    } else
+      findings.push(
+        finding('data-check-failed-before', 'warn', `Data check "${name}" failed before the migration already`, {
+          evidence,
+        }),
+      )
   }
   return findings
 }

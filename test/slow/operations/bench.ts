@@ -41,7 +41,7 @@ export async function closeBench({ server, control }: Bench): Promise<void> {
 /** A copy of the filled database with `setup` done. */
 async function freshCopy({ server, control }: Bench, setup: string | undefined): Promise<void> {
   await control.unsafe(`drop database if exists ${DATABASE} with (force)`)
-  await control.unsafe(`create database ${DATABASE} template ${server.admin.database} strategy file_copy`)
+  await control.unsafe(`create database ${DATABASE} template ${server.admin.database} strategy file_copy owner ${server.migrate.user}`)
   if (setup === undefined) return
   const owner = connect({ ...server.migrate, database: DATABASE })
   await owner.unsafe(setup)
@@ -146,10 +146,12 @@ async function tryLocks({ server }: Bench, operation: Expected): Promise<Record<
   const holder = connect({ ...server.migrate, database: DATABASE })
   const other = connect({ ...server.admin, database: DATABASE })
   const waits = async (sql: string): Promise<boolean> => {
+    await other.unsafe('begin')
     const code = await other.unsafe(sql).then(
       () => '',
       (error: unknown) => (error as { code?: string }).code ?? 'unknown',
     )
+    await other.unsafe('rollback')
     return code === '55P03'
   }
   const found: Record<string, 'RW' | 'W'> = {}
@@ -159,10 +161,13 @@ async function tryLocks({ server }: Bench, operation: Expected): Promise<Record<
     await holder.unsafe(operation.sql)
     for (const table of PROBED) {
       const reads = await waits(`select 1 from only ${table} limit 1`)
-      const writes = reads || (await waits(`insert into ${table} select * from ${table} limit 0`))
-      // Nobody can write to a materialized view but its own REFRESH.
-      const refresh = table === 'best' && !reads && (await waits('refresh materialized view concurrently best'))
-      if (writes || refresh) found[table] = reads ? 'RW' : 'W'
+      // A real row: only then does a partition ask whether it belongs there. Nobody can write to a materialized view but
+      // its own REFRESH.
+      const write =
+        table === 'best'
+          ? 'refresh materialized view concurrently best'
+          : `insert into ${table} select * from ${table} limit 1`
+      if (reads || (await waits(write))) found[table] = reads ? 'RW' : 'W'
     }
     await holder.unsafe('rollback')
   } finally {

@@ -36,11 +36,11 @@ export const COLUMNS: Expected[] = [
   }),
   with_('drop a column', 'alter table customers drop column nick', customers),
   with_('drop an indexed column', 'alter table customers drop column score', { ...customers, indexes: { customers_score_idx: AE } }),
-  with_('drop a column that a view reads', 'alter table orders drop column total', { error: '2BP01' }),
-  with_('drop it and the view', 'drop materialized view best; alter table orders drop column total cascade', {
-    locks: { orders: AE, order_totals: AE, best: AE },
+  with_('drop a column that a view reads', 'alter table ledger drop column total', { error: '2BP01' }),
+  with_('drop it and the view', 'drop materialized view best; alter table ledger drop column total cascade', {
+    locks: { ledger: AE, totals: AE, best: AE },
     indexes: { best_key: AE },
-    blocks: { orders: 'RW', order_totals: 'RW', best: 'RW' },
+    blocks: { totals: 'RW', best: 'RW' },
   }),
   with_('rename a column', 'alter table customers rename column nick to alias', customers),
   with_('set a default', 'alter table customers alter column score set default 7', customers),
@@ -77,7 +77,7 @@ export const COLUMNS: Expected[] = [
   with_('change the scale of a numeric', 'alter table customers alter column balance type numeric(12, 4)', rewritten),
   with_('timestamp to timestamptz at UTC', `set timezone = 'UTC'; alter table customers alter column joined type timestamptz`, customers),
   with_('timestamp to timestamptz elsewhere', `set timezone = 'Asia/Tokyo'; alter table customers alter column joined type timestamptz`, rewritten),
-  with_('retype a column that a view reads', 'alter table orders alter column total type bigint', { error: '0A000' }),
+  with_('retype a column that a view reads', 'alter table ledger alter column total type bigint', { error: '0A000' }),
   with_('retype, then read it under its new name', `
     alter table customers rename to clients;
     alter table clients alter column note type varchar(90);

@@ -52,14 +52,13 @@ export const CONSTRAINTS: Expected[] = [
     id: 'add UNIQUE over an index',
     sql: 'alter table customers add constraint u unique using index customers_email_idx',
     ...customers,
-    indexes: {},
+    indexes: { customers_email_idx: SUE },
   },
   {
     id: 'add a primary key over an index of a nullable column',
     sql: 'alter table quotes add primary key using index q',
     setup: 'create unique index q on quotes (id)',
     locks: { quotes: AE },
-    indexes: { q: SUE },
     blocks: { quotes: 'RW' },
     scans: ['quotes:300'],
   },
@@ -145,6 +144,7 @@ export const CONSTRAINTS: Expected[] = [
     indexes: { customers_score_idx: SUE },
     builds: ['customers_score_idx'],
     scans: ['customers:4000x2'],
+    transactions: 10,
   },
   {
     id: 'rename an index',

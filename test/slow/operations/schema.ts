@@ -20,7 +20,8 @@ create table paints (id int primary key, s shade default 'red');
 create table quotes (id int, p price);
 create table base (id int primary key, v int);
 create table derived () inherits (base);
-create view order_totals as select id, total from orders;
+create table ledger (id int primary key, total int, kept date);
+create view totals as select id, total from ledger;
 insert into customers (email, nick, score, balance, note, tag)
   select 'e' || g, 'n' || g, 1 + g % 50, g, 'b' || g, 'c' from generate_series(1, 2000) g;
 insert into orders (customer_id, total, placed) select 1 + g % 2000, g, '2025-01-01' from generate_series(1, 3000) g;
@@ -31,7 +32,8 @@ insert into readings_c select g, date '2027-01-01' + g % 365, g from generate_se
 insert into paints select g, 'red' from generate_series(1, 400) g;
 insert into quotes select g, g from generate_series(1, 300) g;
 insert into base select g, g from generate_series(1, 600) g;
-create materialized view best as select id, total from orders where total <= 100;
+insert into ledger select g, g from generate_series(1, 700) g;
+create materialized view best as select id, total from ledger where total <= 100;
 create unique index best_key on best (id);
 `
 
@@ -48,5 +50,5 @@ export const PROBED = [
   'base',
   'derived',
   'best',
-  'order_totals',
+  'totals',
 ]
