@@ -22,8 +22,12 @@ export interface Settled {
   pid: number
   startMs: number
   endMs: number
+  /** With an error that ends a wait without the lock; see `gaveUp`. */
   failed: boolean
 }
+
+/** Timeouts, deadlocks, cancellation, lost connections. Any other error came after the lock was granted. */
+export const gaveUp = (sqlstate: string): boolean => /^(55P03|40P01|57|08)/.test(sqlstate)
 
 export interface WaitInput {
   looks: readonly Look[]
@@ -100,9 +104,9 @@ export function trafficWaits(input: WaitInput): Wait[] {
 
 const episodeKey = (row: SampledLock): string => `${row.pid} ${row.lockType} ${row.relation} ${row.mode}`
 
-/** Two waits of one session for the same lock are told apart by waitstart (null for an instant at the start). */
+/** Two waits of one session for the same lock are told apart by waitstart, which is null only for an instant at the start. */
 const isLater = (known: number | null, now: number | null): boolean =>
-  known !== null && now !== null && now - known > 0.5
+  known !== null && (now === null || now - known > 0.5)
 
 /**
  * The server grants a lock before the waiter wakes up to use it; until then pg_locks shows no wait, but the operation
@@ -124,8 +128,9 @@ function toWait(episode: Episode, next: Look | null, input: WaitInput): Wait {
   }
   let endLow = last.fromMs
   let endHigh = Math.min((next?.toMs ?? input.endMs) + WAKE_UP_MS, operation?.endMs ?? input.endMs)
-  // Whoever waits right behind the migration goes on only after the migration let go.
-  if (episode.directlyBehindMigration) {
+  const failed = operation?.failed === true && (next === null || operation.endMs <= next.toMs + WAKE_UP_MS)
+  // Whoever waits right behind the migration goes on only after the migration let go, or gives up before.
+  if (episode.directlyBehindMigration && !failed) {
     const release = releaseBehind(episode, last, input)
     if (release !== null) endLow = Math.max(endLow, Math.min(release, endHigh))
   }
@@ -144,7 +149,7 @@ function toWait(episode: Episode, next: Look | null, input: WaitInput): Wait {
     waitedMs: minus(endMs, startMs),
     behind: episode.behind,
     depth: episode.depth,
-    end: operation ? (operation.failed ? 'error' : 'granted') : next ? 'granted' : 'end of pass',
+    end: failed ? 'error' : operation || next ? 'granted' : 'end of pass',
   }
 }
 
@@ -202,30 +207,36 @@ function statementBehind(row: SampledLock, look: Look, input: WaitInput): string
   return latest?.statement ?? null
 }
 
+interface MigrationEpisode {
+  row: SampledLock
+  first: number
+  last: number
+  waitStart: number | null
+  by: Set<string>
+}
+
 /** Waits of the migration for anything but a relation lock, e.g. CREATE INDEX CONCURRENTLY for older snapshots. */
 export function migrationWaits(input: WaitInput, nameOf: (pid: number, lookIndex: number) => string): MigrationWait[] {
-  const episodes = new Map<
-    string,
-    { row: SampledLock; first: number; last: number; waitStart: number | null; by: Set<string> }
-  >()
+  const open = new Map<string, MigrationEpisode>()
+  const episodes: MigrationEpisode[] = []
   for (const [index, look] of input.looks.entries()) {
     for (const row of look.locks) {
       if (row.granted || row.lockType === 'relation' || !input.migrationPids.includes(row.pid)) continue
       const key = episodeKey(row)
-      const known = episodes.get(key) ?? {
-        row,
-        first: index,
-        last: index,
-        waitStart: row.waitStart,
-        by: new Set<string>(),
+      let known = open.get(key)
+      // CONCURRENTLY waits for one transaction after the other.
+      if (!known || known.last < index - 1 || isLater(known.waitStart, row.waitStart)) {
+        known = { row, first: index, last: index, waitStart: row.waitStart, by: new Set<string>() }
+        open.set(key, known)
+        episodes.push(known)
       }
       known.last = index
+      known.waitStart ??= row.waitStart
       for (const pid of row.blockedBy) known.by.add(nameOf(pid, index))
-      episodes.set(key, known)
     }
   }
   const waits: MigrationWait[] = []
-  for (const { row, first, last, waitStart, by } of episodes.values()) {
+  for (const { row, first, last, waitStart, by } of episodes) {
     const firstLook = input.looks[first]
     const lastLook = input.looks[last]
     if (!firstLook || !lastLook) continue
@@ -319,11 +330,22 @@ function worstMoment(
   input: WaitInput,
   nameOf: (pid: number, lookIndex: number) => string,
 ): BlockedGroup['worst'] {
+  const bySession = new Map<string, Wait[]>()
+  for (const wait of waits) {
+    const session = `${wait.release} ${wait.connection}`
+    bySession.set(session, [...(bySession.get(session) ?? []), wait])
+  }
   let best = -1
-  let most = -1
+  let most = 1
   for (const [index, look] of input.looks.entries()) {
-    const count = waits.filter((w) => w.startMs.highMs <= look.toMs && w.endMs.lowMs >= look.fromMs).length
-    if (count > most || (count === most && best >= 0)) {
+    const count = look.locks.filter((row) => {
+      const use = row.granted ? undefined : input.uses[index]?.get(row.pid)
+      return bySession
+        .get(`${use?.release ?? ''} ${use?.connection ?? ''}`)
+        ?.some((w) => w.startMs.lowMs <= look.toMs && w.endMs.highMs >= look.fromMs)
+    }).length
+    // Of equals the latest: there they have waited longest.
+    if (count >= most) {
       most = count
       best = index
     }

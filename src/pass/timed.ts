@@ -12,7 +12,7 @@ import { runMigration, type MigrationTrace } from '../migrations/runner.js'
 import { ConnectionPids } from '../observe/uses.js'
 import { clockOffset, refine, startSampler, type Look, type Sampler } from '../observe/sampler.js'
 import { lockSpans } from '../observe/spans.js'
-import { blockedGroups, migrationWaits, trafficWaits, type Settled, type WaitInput } from '../observe/waits.js'
+import { blockedGroups, gaveUp, migrationWaits, trafficWaits, type Settled, type WaitInput } from '../observe/waits.js'
 import { deadlocks, type DeadlockReport } from '../observe/deadlocks.js'
 import { announcements } from '../observe/announcements.js'
 import { readRelations } from '../pg/catalog.js'
@@ -167,7 +167,12 @@ class Timed {
     if (done.sqlstate !== null) this.#errors++
     // Shorter ones cannot hold a wait that the sampler could see between two looks.
     if (done.pid !== null && done.endMs - done.startMs > SAMPLER_PERIOD_MS / 4)
-      this.#settled.push({ pid: done.pid, startMs: done.startMs, endMs: done.endMs, failed: done.sqlstate !== null })
+      this.#settled.push({
+        pid: done.pid,
+        startMs: done.startMs,
+        endMs: done.endMs,
+        failed: done.sqlstate !== null && gaveUp(done.sqlstate),
+      })
   }
 
   async #phase(

@@ -185,6 +185,16 @@ test('the bound of a hold contains the truth in at least 99 %, and is narrow', (
         `${span.statement}: [${span.heldMs.lowMs}, ${span.heldMs.highMs}] truth [${truth.lowMs}, ${truth.highMs}]`,
       )
   }
+  const part = (of: (span: (typeof spans)[number]) => { lowMs: number; highMs: number } | null): string => {
+    const list = spans.flatMap((span) => {
+      const bracket = of(span)
+      return bracket ? [bracket.highMs - bracket.lowMs] : []
+    })
+    return `median ${quantile(list, 0.5).toFixed(2)}, p90 ${quantile(list, 0.9).toFixed(2)}, p99 ${quantile(list, 0.99).toFixed(2)} ms`
+  }
+  console.log(
+    `granted: ${part((s) => s.grantedMs)}; released: ${part((s) => s.releasedMs)}; sampler ${JSON.stringify(pass.sampler)}`,
+  )
   const truthWidths = holds.map((h) => h.highMs - h.lowMs)
   console.log(
     `holds: ${inside}/${HOLDERS} inside; bound median ${quantile(widths, 0.5).toFixed(2)} ms, p99 ${quantile(widths, 0.99).toFixed(2)} ms; witness median ${quantile(truthWidths, 0.5).toFixed(2)} ms`,
