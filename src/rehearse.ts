@@ -18,8 +18,7 @@ import { connect, disconnect, type Sql } from './pg/connect.js'
 import { isConnectionFailure, toPgError } from './pg/errors.js'
 import { SCHEMA_VERSION, type OperationInfo, type QuietPass, type Recording } from './recording.js'
 import type { Scenario } from './scenario.js'
-import { importDefault } from './scenario/module.js'
-import { checkSeed, finishSeed, runSeed, seedSql } from './seeds/index.js'
+import { finishSeed, runSeed, seedSql } from './seeds/index.js'
 import { toolVersion } from './version.js'
 
 export interface RehearseOptions {
@@ -102,7 +101,9 @@ const interrupted = (signal: AbortSignal): RehearsalError =>
   signal.reason instanceof RehearsalError ? signal.reason : new RehearsalError('INTERRUPTED')
 
 const connectionLost = (error: unknown): RehearsalError | null =>
-  isConnectionFailure(error) ? new RehearsalError('CONNECTION_LOST', { message: toPgError(error).message }, error) : null
+  isConnectionFailure(error)
+    ? new RehearsalError('CONNECTION_LOST', { message: toPgError(error).message }, error)
+    : null
 
 /** The timed pass; once more at a rate that works when the generator could not keep up. */
 async function timed(
@@ -202,8 +203,7 @@ async function fill(branch: Branch, scenario: Scenario, emit: Emit, signal: Abor
       })
       if (seed.kind === 'sql') await seedSql(owner, { file: seed.file, statements: seed.statements })
       else {
-        const loaded = checkSeed(await importDefault(seed.path, seed.file, 'SCENARIO_INVALID'), seed.file)
-        await runSeed(owner, loaded, { n: scenario.rows, seedNumber: scenario.seedNumber, file: seed.file })
+        await runSeed(owner, seed.seed, { n: scenario.rows, seedNumber: scenario.seedNumber, file: seed.file })
       }
     }
     stopIf(signal)

@@ -10,6 +10,7 @@ import { readMigrations } from './scenario/migrations.js'
 import { importDefault } from './scenario/module.js'
 import { describeIssues, ScenarioFile, type ScenarioSettings } from './scenario/schema.js'
 import { readTraffic } from './scenario/traffic.js'
+import { checkSeed, type Seed } from './seeds/index.js'
 import type { Operation } from './traffic/operation.js'
 
 export { parseDuration } from './scenario/duration.js'
@@ -24,7 +25,7 @@ export interface Phases {
   settleMs: number
 }
 
-export type SeedFile = ({ kind: 'sql' } & SqlFile) | { kind: 'ts'; file: string; path: string }
+export type SeedFile = ({ kind: 'sql' } & SqlFile) | { kind: 'ts'; file: string; seed: Seed }
 
 export interface Scenario {
   name: string
@@ -113,7 +114,9 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
   const seeds = await each(
     await find.many('seed', settings.seed, ['seed.sql', 'seed.ts']),
     async (p, s): Promise<SeedFile> =>
-      p.endsWith('.sql') ? { kind: 'sql', ...(await readSeed(p, s, rows)) } : { kind: 'ts', file: s, path: p },
+      p.endsWith('.sql')
+        ? { kind: 'sql', ...(await readSeed(p, s, rows)) }
+        : { kind: 'ts', file: s, seed: checkSeed(await importDefault(p, s, 'SCENARIO_INVALID'), s) },
   )
   const rollback = await one(await find.one('rollback', settings.rollback, ['rollback.sql']), (p, s) =>
     readMigration(p, s, migrations.transaction),

@@ -11,7 +11,7 @@ import type {
   TransactionMode,
   Work,
 } from '../recording.js'
-import { toPgError } from '../pg/errors.js'
+import { pgError, toPgError } from '../pg/errors.js'
 import { statementFacts } from '../sql/split.js'
 import type { Execution, MigrationSession } from './session.js'
 
@@ -61,6 +61,8 @@ export async function runMigration(
   return new Runner(session, options).run(files)
 }
 
+const UNFINISHED = 'The migration ended inside a transaction that it had opened itself; it was rolled back.'
+
 class Runner {
   readonly #session: MigrationSession
   readonly #options: RunOptions
@@ -92,10 +94,14 @@ class Runner {
     if (this.#open) {
       if (together || this.#failure) await this.#finish()
       else {
-        this.#warnings.push('The migration ended inside a transaction that it had opened itself; it was rolled back.')
+        this.#warnings.push(UNFINISHED)
         await this.#end('ROLLBACK')
       }
     }
+    const all = files.reduce((sum, file) => sum + file.statements.length, 0)
+    // Stopped between two statements: the server had nothing to cancel.
+    if (this.#options.signal?.aborted && this.#runs.length < all)
+      this.#failure ??= { error: pgError('57014', 'stopped between two statements'), statement: null }
     const startMs = this.#transactions[0]?.startMs ?? 0
     const endMs = this.#transactions.at(-1)?.end.readyMs ?? startMs
     const run: MigrationRun = {
@@ -181,6 +187,7 @@ class Runner {
 
   async #runStatement(statement: Statement): Promise<void> {
     const { hooks, onStatement } = this.#options
+    const control = statementFacts(statement.sql).transaction
     const wasOpen = this.#session.tap.status === 'T'
     await hooks?.beforeStatement?.(statement, wasOpen)
     onStatement?.(statement, 'started', null)
@@ -205,12 +212,12 @@ class Runner {
       if (!stays) this.#open = null
     }
     run.work = (await hooks?.afterStatement?.(statement, { inTransaction: stays, aborted: x.failed })) ?? null
-    if (!stays && !x.failed) {
-      transaction.end = { sentMs: x.sentMs, readyMs: x.readyMs }
-      transaction.committed = statementFacts(statement.sql).transaction !== 'rollback'
-      this.#open = null
-      if (transaction.committed) await hooks?.afterCommit?.(transaction)
-    }
+    if (x.failed || (stays && control !== 'commit' && control !== 'rollback')) return
+    transaction.end = { sentMs: x.sentMs, readyMs: x.readyMs }
+    transaction.committed = control !== 'rollback'
+    // AND CHAIN has opened the next one already.
+    this.#open = stays ? this.#newTransaction('explicit', x.sentMs) : null
+    if (transaction.committed) await hooks?.afterCommit?.(transaction)
   }
 
   /** The whole file as one simple-protocol message: one implicit transaction, answered all at once. */
@@ -230,18 +237,23 @@ class Runner {
     await hooks?.beforeStatement?.(first, false)
     onStatement?.(first, 'started', null)
     const x = await this.#session.execute(file.statements.map((s) => s.sql).join(';\n') + ';')
-    const transaction = this.#newTransaction('message', x.sentMs)
-    transaction.end = { sentMs: x.sentMs, readyMs: x.readyMs }
-    transaction.committed = !x.failed
     const error = x.failed ? toPgError(x.error) : null
+    const begin = (): TransactionTrace => {
+      const transaction = this.#newTransaction('message', x.sentMs)
+      transaction.end = { sentMs: x.sentMs, readyMs: x.readyMs }
+      return transaction
+    }
+    const committed: TransactionTrace[] = []
+    let open: TransactionTrace | null = null
     // The server answers each completed statement before the error: the count tells which one failed.
     for (const [index, statement] of file.statements.entries()) {
       if (error && index > x.completed) break
       const failed = error !== null && index === x.completed
-      transaction.statements.push(statement.id)
+      open ??= begin()
+      open.statements.push(statement.id)
       this.#runs.push({
         statement: statement.id,
-        transaction: transaction.ordinal,
+        transaction: open.ordinal,
         startMs: x.sentMs,
         endMs: x.readyMs,
         outcome: failed ? { ok: false, error } : { ok: true },
@@ -249,11 +261,23 @@ class Runner {
       })
       onStatement?.(statement, failed ? 'failed' : 'ok', failed ? error.sqlstate : null)
       if (failed) this.#fail(x, statement.id)
+      // What is committed inside the message stays, whatever fails after it.
+      const control = failed ? null : statementFacts(statement.sql).transaction
+      if (control === 'commit') committed.push(open)
+      if (control === 'commit' || control === 'rollback') open = null
     }
+    // The whole message was answered and its last commit, at its end, was refused.
+    if (error && !this.#failure) this.#fail(x, this.#runs.at(-1)?.statement ?? null)
     const last = this.#runs.at(-1)
     if (last) last.work = (await hooks?.afterStatement?.(first, { inTransaction: false, aborted: x.failed })) ?? null
     this.#warnings.push(`${file.file}: sent as one message; the times of its statements are those of the message.`)
-    if (x.status !== 'I') await this.#session.execute('ROLLBACK')
-    if (transaction.committed) await hooks?.afterCommit?.(transaction)
+    if (x.status !== 'I') {
+      if (!x.failed) this.#warnings.push(UNFINISHED)
+      await this.#session.execute('ROLLBACK')
+    } else if (open && !x.failed) committed.push(open)
+    for (const transaction of committed) transaction.committed = true
+    const final = committed.at(-1)
+    // All of it is one state: nobody can look in between.
+    if (final) await hooks?.afterCommit?.({ ...final, statements: committed.flatMap((t) => t.statements) })
   }
 }

@@ -12,9 +12,14 @@ export interface DeadlockReport {
   statement: string | null
 }
 
-/** Process numbers of the cycle: "Process 1 waits for ShareLock on ...; blocked by process 2." */
+/** Process numbers of the cycle: "Process 1 waits for ShareLock on ...; blocked by process 2." Other lines may be queries. */
 export const cyclePids = (detail: string): number[] => [
-  ...new Set([...detail.matchAll(/\b[Pp]rocess (\d+)/g)].map((match) => Number(match[1]))),
+  ...new Set(
+    [...detail.matchAll(/^Process (\d+) waits for [^;]*; blocked by process (\d+)\.?$/gm)].flatMap((match) => [
+      Number(match[1]),
+      Number(match[2]),
+    ]),
+  ),
 ]
 
 export function deadlocks(

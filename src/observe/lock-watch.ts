@@ -4,6 +4,9 @@
  * block is over before a client has looked twice. Nothing is timed then, so one busy core does no harm; a statement that
  * takes long is looked at every millisecond after a while.
  *
+ * To be seen, a lock must also be held for a moment: each commit of the session pauses for a few milliseconds before it
+ * flushes its log (commit_delay), with all its locks still held. Without it a busy machine let one statement in ten slip.
+ *
  * The loop is one long transaction with a snapshot. CREATE INDEX CONCURRENTLY waits for every older snapshot in its own
  * database and would wait for ever, so the watch lives in another database, from where pg_locks shows the same.
  */
@@ -17,6 +20,10 @@ export interface WatchedLock {
 }
 
 export interface LockWatch {
+  /** Asks the watched session to pause at commits. Before the session is measured, because it uses the session. */
+  prepare(): Promise<void>
+  /** The session no longer pauses. */
+  release(): Promise<void>
   /** Resolves once the server looks. */
   start(): Promise<void>
   /** Ends the looking: every relation lock that the session held or waited for, in order of appearance. */
@@ -30,11 +37,19 @@ const ELSEWHERE = 'postgres'
 const BUSY_SECONDS = 5
 const READY = 'rehearse: watching'
 
+/** Long enough for the loop to get its turn on a busy core; a thousand batches that commit cost 5 s. */
+const PAUSE_US = 5_000
+
 /**
+ * @param session the session to watch
  * @param observer a session in the migration's database; it must be the same role as `address`, to be allowed to cancel.
  * Returns null where the other database cannot be used: then only the sampler is left.
  */
-export async function openLockWatch(address: Address, observer: Sql, pid: number): Promise<LockWatch | null> {
+export async function openLockWatch(
+  address: Address,
+  session: { sql: Sql; pid: number },
+  observer: Sql,
+): Promise<LockWatch | null> {
   if (address.database === ELSEWHERE) return null
   let seen: WatchedLock[] = []
   let ready: (() => void) | null = null
@@ -77,7 +92,7 @@ export async function openLockWatch(address: Address, observer: Sql, pid: number
       loop
         for found in
           select l.relation::bigint || ' ' || l.mode from pg_catalog.pg_locks l
-           where l.pid = ${pid} and l.locktype = 'relation' and l.database = ${database} and l.relation >= 16384
+           where l.pid = ${session.pid} and l.locktype = 'relation' and l.database = ${database} and l.relation >= 16384
         loop
           if found <> all (known) then
             known := known || found;
@@ -89,8 +104,24 @@ export async function openLockWatch(address: Address, observer: Sql, pid: number
         if pg_catalog.clock_timestamp() > busy_until then perform pg_catalog.pg_sleep(0.001); end if;
       end loop;
     end $watch$`
+  // Without the right to it (a managed server) there is no pause, only the looking.
+  const pausing = await session.sql
+    .unsafe<{ role: string }[]>('select session_user::text as role')
+    .then(([row]) => observer`grant set on parameter commit_delay to ${observer(row?.role ?? '')}`)
+    .then(
+      () => true,
+      () => false,
+    )
+  const set = async (text: string): Promise<void> => {
+    if (!pausing) return
+    await session.sql
+      .unsafe(text)
+      .simple()
+      .catch(() => undefined)
+  }
   let looking: Promise<unknown> | null = null
   return {
+    prepare: () => set(`set commit_siblings = 0; set commit_delay = ${PAUSE_US}`),
     async start() {
       seen = []
       const begun = new Promise<void>((resolve) => (ready = resolve))
@@ -109,6 +140,7 @@ export async function openLockWatch(address: Address, observer: Sql, pid: number
       looking = null
       return seen
     },
+    release: () => set('reset commit_siblings; reset commit_delay'),
     close: () => disconnect(sql),
   }
 }

@@ -138,10 +138,9 @@ export function startSampler(options: SamplerOptions): Sampler {
       const nowMs = clock.nowMs()
       credit = Math.min(BURST_LOOKS, credit + ((nowMs - creditedMs) / 1000) * BURST_LOOKS)
       creditedMs = nowMs
-      if (again as boolean) burst = BURST_AFTER_NUDGE
       const fast = credit >= 1 && (burst > 0 || options.hurry?.(looks.at(-1)) === true)
       if (fast) {
-        burst--
+        burst = Math.max(0, burst - 1)
         credit--
         nextMs = nowMs
       } else nextMs = Math.max(nextMs + periodMs, nowMs + 1)
@@ -166,6 +165,7 @@ export function startSampler(options: SamplerOptions): Sampler {
     },
     nudge() {
       again = true
+      burst = BURST_AFTER_NUDGE
       wake?.()
     },
     async stop() {

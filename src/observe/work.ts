@@ -64,6 +64,7 @@ export class WorkMeter {
 
   async before(inTransaction: boolean): Promise<void> {
     if (!inTransaction) this.#transactionLocks = new Set()
+    if (!inTransaction) await this.#o.watch?.prepare()
     this.#before = await this.#snapshot(inTransaction)
     this.#o.sampled()
     if (!inTransaction) await this.#o.watch?.start()
@@ -77,6 +78,7 @@ export class WorkMeter {
     const sampled = [...((await this.#o.watch?.stop()) ?? []), ...this.#o.sampled()]
     if (state.aborted && state.inTransaction) return this.#onlyLocks(before, sampled)
     const after = await this.#snapshot(state.inTransaction)
+    if (!state.inTransaction) await this.#o.watch?.release()
     return this.#compare(before, after, state, sampled)
   }
 
@@ -134,12 +136,7 @@ export class WorkMeter {
     }
   }
 
-  #compare(
-    before: Snapshot,
-    after: Snapshot,
-    state: StatementEnd,
-    sampled: readonly Held[],
-  ): Work {
+  #compare(before: Snapshot, after: Snapshot, state: StatementEnd, sampled: readonly Held[]): Work {
     const existed = (oid: number): boolean => this.#o.initial.has(oid)
     const nameOf = (relation: RelationState): string => (this.#o.initial.get(relation.oid) ?? relation).name
     const messages = this.#o.notices.slice(before.notices, after.notices).map((notice) => notice.message)
@@ -178,7 +175,12 @@ export class WorkMeter {
         work.rowsWritten.push({ relation: nameOf(relation), inserted, updated, deleted, existedBefore })
       const rows = old ? this.#rows(old) : null
       if (old && rows !== null && rows > 0 && read >= rows * FULL)
-        work.scans.push({ relation: nameOf(old), rows: read, passes: Math.max(1, Math.round(read / rows)), existedBefore })
+        work.scans.push({
+          relation: nameOf(old),
+          rows: read,
+          passes: Math.max(1, Math.round(read / rows)),
+          existedBefore,
+        })
       if (old && old.filenode !== relation.filenode && old.filenode !== 0) {
         // A new file is a rewrite when the server said so, or when it filled it without counting rows as inserted
         // (CLUSTER, VACUUM FULL), or when it is a materialized view (REFRESH counts them). TRUNCATE also makes a new

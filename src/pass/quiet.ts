@@ -142,7 +142,15 @@ class Quiet {
       },
     })
     session.tap.onSend = () => sampler.nudge()
-    const watch = await openLockWatch(input.admin, this.#admin, session.pid)
+    const limit = new AbortController()
+    const stop = (): void => {
+      limit.abort()
+      void observer`select pg_cancel_backend(${session.pid})`.catch(() => undefined)
+    }
+    const timer = setTimeout(stop, input.maxDurationMs)
+    input.signal.addEventListener('abort', stop, { once: true })
+    if (input.signal.aborted) limit.abort()
+    const watch = await openLockWatch(input.admin, session, this.#admin)
     const meter = new WorkMeter({
       session: session.sql,
       notices: session.notices,
@@ -175,7 +183,7 @@ class Quiet {
         transaction: input.transaction,
         hooks,
         dissect: true,
-        signal: input.signal,
+        signal: limit.signal,
         onStatement: (statement, state, sqlstate) =>
           input.emit({
             type: 'statement',
@@ -187,6 +195,8 @@ class Quiet {
           }),
       })
     } finally {
+      clearTimeout(timer)
+      input.signal.removeEventListener('abort', stop)
       await sampler.stop()
       await disconnect(observer)
       await watch?.close()

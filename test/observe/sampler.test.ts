@@ -79,7 +79,7 @@ describe('on a server', () => {
     const sampler = startSampler({ sql: observer, clock, periodMs: 5, pids: () => [pids.holder] })
     await holder.unsafe('begin; lock table t in share mode').simple()
     const asked = clock.nowMs()
-    const waiting = waiter.unsafe('insert into t values (1)').simple()
+    const waiting = waiter.unsafe('insert into t values (1)').simple().execute()
     await sleep(80)
     await holder.unsafe('commit').simple()
     const over = clock.nowMs()
@@ -126,7 +126,8 @@ describe('on a server', () => {
     await sleep(150)
     const burst = sampler.looks.length
     expect(burst).toBeGreaterThanOrEqual(3)
-    expect(burst).toBeLessThanOrEqual(12)
+    // At most one for each of the burst, the first one and the nudge.
+    expect(burst).toBeLessThanOrEqual(11)
     hurry = true
     sampler.nudge()
     await sleep(300)
@@ -144,13 +145,12 @@ describe('on a server', () => {
 
   it('says that it failed when its session is gone, and does not throw', async () => {
     const lost = connect(server.admin, { applicationName: 'lost' })
-    const pid = await pidOf(lost)
     const sampler = startSampler({ sql: lost, clock, periodMs: 1, pids: () => [] })
     await sleep(50)
-    await observer`select pg_terminate_backend(${pid})`
-    await sleep(100)
+    expect(sampler.failed).toBe(false)
+    await disconnect(lost)
+    await sleep(50)
     await sampler.stop()
     expect(sampler.failed).toBe(true)
-    await disconnect(lost)
   })
 })

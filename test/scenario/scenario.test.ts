@@ -140,7 +140,8 @@ describe('a scenario folder', () => {
       'sql/a.sql': 'create table t ();',
       'sql/back.sql': 'select 1',
       'sql/c.sql': '-- name: c\nselect 1',
-      'seed.ts': 'not looked into here',
+      'seed.ts':
+        "import { defineSeed } from 'pg-rehearse'\nexport default defineSeed({ tables: { t: { rows: 3, columns: ['id'], row: (i) => ({ id: i }) } } })",
       'more.sql': 'select :n',
       'db/001.sql': 'select 1',
       'db/002.sql': 'select 2',
@@ -178,7 +179,7 @@ describe('a scenario folder', () => {
       ['ts', 'seed.ts'],
       ['sql', 'more.sql'],
     ])
-    expect(seeds[0]).toMatchObject({ path: join(folder, 'seed.ts') })
+    expect(seeds[0]).toMatchObject({ seed: { tables: { t: { rows: 3 } } } })
     expect(seeds[1]).toMatchObject({ statements: [{ sql: 'select 5000' }] })
     expect(appliedMigrations.map((m) => [m.file, m.transaction])).toEqual([['db/001.sql', 'all']])
     expect(migrations.map((m) => m.file)).toEqual(['db/002.sql', 'db/003.sql'])
@@ -189,6 +190,12 @@ describe('a scenario folder', () => {
     const code = operations[1]
     if (code?.kind !== 'code') throw new Error('not code')
     expect(await code.run(undefined as never, new Random(1), { rows: 5, clientId: 0, seed: 1 })).toBe(5)
+  })
+
+  it('refuses a seed.ts that is none before anything starts', async () => {
+    const error = await failure({ 'seed.ts': 'export default { tables: 3 }' })
+    expect(error.message).toMatch(/^seed\.ts: the default export is not a seed/)
+    expect(error.exitCode).toBe(2)
   })
 
   it('takes a list of pending files, and says which later ones it leaves out', async () => {

@@ -47,7 +47,10 @@ describe.each([
     let { witness, ...measured } = await measure(bench, operation)
     // Locks of a statement outside a transaction are caught by looking: on a busy machine a second chance is fair.
     for (let again = 0; again < 3 && operation.mode === 'none'; again++) {
-      if (JSON.stringify([measured.locks, measured.indexes]).length >= JSON.stringify([expected.locks, expected.indexes]).length)
+      if (
+        JSON.stringify([measured.locks, measured.indexes]).length >=
+        JSON.stringify([expected.locks, expected.indexes]).length
+      )
         break
       ;({ witness, ...measured } = await measure(bench, operation))
     }

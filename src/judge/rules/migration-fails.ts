@@ -6,11 +6,11 @@ import { finding, oneLine } from '../words.js'
 export function migrationFails(facts: Facts): Finding[] {
   const { quiet, timed } = facts
   const findings: Finding[] = []
-  if (quiet && !quiet.migration.outcome.ok) {
+  if (quiet && !quiet.migration.outcome.ok && !quiet.migration.timedOut) {
     findings.push(
       failure(facts, quiet.migration, 'migration-fails', 'The migration fails', quiet.leftovers.halfApplied),
     )
-  } else if (timed && !timed.migration.outcome.ok && !timed.migration.timedOut) {
+  } else if (quiet?.migration.outcome.ok !== false && timed?.migration.outcome.ok === false && !timed.migration.timedOut) {
     findings.push(
       failure(
         facts,
@@ -21,11 +21,12 @@ export function migrationFails(facts: Facts): Finding[] {
       ),
     )
   }
-  if (timed?.migration.timedOut && facts.recording.complete) {
+  const tooLong = timed?.migration.timedOut ? timed : quiet?.migration.timedOut ? quiet : null
+  if (tooLong && facts.recording.complete) {
     findings.push(
       finding('migration-too-long', 'fail', 'The migration did not end within the permitted time', {
         evidence: ['It was stopped by the harness; see maxDuration.'],
-        at: facts.at(timed.migration.statements.at(-1)?.statement ?? null),
+        at: facts.at(tooLong.migration.statements.at(-1)?.statement ?? null),
       }),
     )
   }

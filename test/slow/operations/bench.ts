@@ -20,12 +20,14 @@ export interface Bench {
 
 export async function openBench(): Promise<Bench> {
   const server = await startServer({
-    // Durability is not what is tested here, and a background vacuum would be one more thing that moves.
-    settings: { fsync: 'off', synchronous_commit: 'off', autovacuum: 'off' },
+    // A background vacuum would be one more thing that moves.
+    settings: { autovacuum: 'off' },
     fill: async (admin, branch) => {
       const owner = connect(branch.address('migrate'))
       await owner.unsafe(SCHEMA)
-      await owner.unsafe('grant all on all tables in schema public to app; grant all on all sequences in schema public to app')
+      await owner.unsafe(
+        'grant all on all tables in schema public to app; grant all on all sequences in schema public to app',
+      )
       await owner.end()
       await admin.unsafe('vacuum analyze')
     },
@@ -41,7 +43,9 @@ export async function closeBench({ server, control }: Bench): Promise<void> {
 /** A copy of the filled database with `setup` done. */
 async function freshCopy({ server, control }: Bench, setup: string | undefined): Promise<void> {
   await control.unsafe(`drop database if exists ${DATABASE} with (force)`)
-  await control.unsafe(`create database ${DATABASE} template ${server.admin.database} strategy file_copy owner ${server.migrate.user}`)
+  await control.unsafe(
+    `create database ${DATABASE} template ${server.admin.database} strategy file_copy owner ${server.migrate.user}`,
+  )
   if (setup === undefined) return
   const owner = connect({ ...server.migrate, database: DATABASE })
   await owner.unsafe(setup)
@@ -93,7 +97,10 @@ async function passHere(
 }
 
 /** What the pass says the operation did, in the words of the table. */
-export async function measure(bench: Bench, operation: Expected): Promise<Expected & { witness: Expected['blocks'] | null }> {
+export async function measure(
+  bench: Bench,
+  operation: Expected,
+): Promise<Expected & { witness: Expected['blocks'] | null }> {
   await freshCopy(bench, operation.setup)
   const witness =
     (operation.mode ?? 'file') === 'file' && operation.error === undefined ? await tryLocks(bench, operation) : null
@@ -111,7 +118,9 @@ function inWords(works: readonly Work[]): Omit<Expected, 'id' | 'sql'> {
     [...new Set(works.flatMap(list).map((name) => name.replace(/^pg_temp_\d+/, 'pg_temp')))].sort()
   return {
     locks: strongest(locks.filter((lock) => lock.kind !== 'index' && lock.kind !== 'toast')),
-    indexes: strongest(locks.filter((lock) => lock.kind === 'index' && strength(lock.mode) > strength('ROW EXCLUSIVE'))),
+    indexes: strongest(
+      locks.filter((lock) => lock.kind === 'index' && strength(lock.mode) > strength('ROW EXCLUSIVE')),
+    ),
     rewrites: names((work) => work.rewrites.map((r) => r.relation)),
     builds: names((work) => work.indexBuilds.map((b) => b.relation)),
     truncated: names((work) => work.truncated),

@@ -35,7 +35,10 @@ const fine = {
   'old change': ['ok', 'ok', 'ok'],
   'old unprepared': ['ok', 'ok', null],
 } as const satisfies Record<string, Cell>
-const expected = (changed: Record<string, Cell>): Record<string, Cell> => ({ ...structuredClone<Record<string, Cell>>({ ...fine } as never), ...changed })
+const expected = (changed: Record<string, Cell>): Record<string, Cell> => ({
+  ...structuredClone<Record<string, Cell>>({ ...fine } as never),
+  ...changed,
+})
 
 export const COMPAT: CompatChange[] = [
   {
@@ -109,7 +112,11 @@ export const COMPAT: CompatChange[] = [
     sql: `alter type shade rename value 'red' to 'crimson'`,
     old: `-- name: red; prepared: yes\nselect id from paints where s = 'red';\n-- name: paint; prepared: no\ninsert into paints values (9999, 'red');`,
     new: `-- name: crimson; prepared: no\nselect id from paints where s = 'crimson';`,
-    expected: { 'old red': ['ok', '22P02', 'ok'], 'old paint': ['ok', '22P02', null], 'new crimson': ['22P02', 'ok', null] },
+    expected: {
+      'old red': ['ok', '22P02', 'ok'],
+      'old paint': ['ok', '22P02', null],
+      'new crimson': ['22P02', 'ok', null],
+    },
   },
   {
     id: 'NOT NULL, a CHECK and a foreign key',
@@ -144,7 +151,9 @@ export function outcomes(pass: QuietPass): Record<string, Cell> {
   const word = (outcome: QuietPass['compat'][number]['fresh']): string => (outcome.ok ? 'ok' : outcome.error.sqlstate)
   const found: Record<string, Cell> = {}
   for (const before of pass.compat.filter((cell) => cell.state === 'before')) {
-    const after = pass.compat.find((c) => c.state === last && c.release === before.release && c.operation === before.operation)
+    const after = pass.compat.find(
+      (c) => c.state === last && c.release === before.release && c.operation === before.operation,
+    )
     if (!after) continue
     found[`${before.release} ${before.operation}`] = [
       word(before.fresh),

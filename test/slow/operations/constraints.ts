@@ -9,8 +9,17 @@ const bothWrites = { locks: { orders: SRE, customers: SRE }, blocks: { orders: '
 
 /** Constraints and indexes. */
 export const CONSTRAINTS: Expected[] = [
-  { id: 'add a CHECK', sql: 'alter table customers add constraint k check (score > 0)', ...customers, scans: ['customers:2000'] },
-  { id: 'add a CHECK NOT VALID', sql: 'alter table customers add constraint k check (score > 0) not valid', ...customers },
+  {
+    id: 'add a CHECK',
+    sql: 'alter table customers add constraint k check (score > 0)',
+    ...customers,
+    scans: ['customers:2000'],
+  },
+  {
+    id: 'add a CHECK NOT VALID',
+    sql: 'alter table customers add constraint k check (score > 0) not valid',
+    ...customers,
+  },
   {
     id: 'validate a CHECK',
     sql: 'alter table customers validate constraint k',
@@ -26,7 +35,12 @@ export const CONSTRAINTS: Expected[] = [
   },
   { id: 'add a CHECK that fails', sql: 'alter table customers add constraint k check (score > 40)', error: '23514' },
   { id: 'add a foreign key', sql: fk, ...bothWrites, scans: ['customers:2000', 'orders:3000'] },
-  { id: 'add a foreign key with orphans', sql: fk, setup: 'insert into orders (customer_id) values (99999)', error: '23503' },
+  {
+    id: 'add a foreign key with orphans',
+    sql: fk,
+    setup: 'insert into orders (customer_id) values (99999)',
+    error: '23503',
+  },
   { id: 'add a foreign key NOT VALID', sql: `${fk} not valid`, ...bothWrites },
   {
     id: 'validate a foreign key',
@@ -62,7 +76,11 @@ export const CONSTRAINTS: Expected[] = [
     blocks: { quotes: 'RW' },
     scans: ['quotes:300'],
   },
-  { id: 'add NOT NULL NOT VALID', sql: 'alter table customers add constraint nn not null nick not valid', ...customers },
+  {
+    id: 'add NOT NULL NOT VALID',
+    sql: 'alter table customers add constraint nn not null nick not valid',
+    ...customers,
+  },
   {
     id: 'drop a primary key',
     sql: 'alter table base drop constraint base_pkey',
@@ -93,7 +111,12 @@ export const CONSTRAINTS: Expected[] = [
     blocks: { orders: 'W' },
   },
   { id: 'create a unique index over duplicates', sql: 'create unique index i on customers (score)', error: '23505' },
-  { id: 'create an index concurrently in a transaction', sql: 'create index concurrently i on orders (total)', mode: 'file', error: '25001' },
+  {
+    id: 'create an index concurrently in a transaction',
+    sql: 'create index concurrently i on orders (total)',
+    mode: 'file',
+    error: '25001',
+  },
   {
     id: 'create an index concurrently',
     sql: 'create index concurrently i on orders (total)',
@@ -103,7 +126,12 @@ export const CONSTRAINTS: Expected[] = [
     scans: ['orders:6000x2'],
     transactions: 4,
   },
-  { id: 'create a unique index concurrently over duplicates', sql: 'create unique index concurrently i on customers (score)', mode: 'none', error: '23505' },
+  {
+    id: 'create a unique index concurrently over duplicates',
+    sql: 'create unique index concurrently i on customers (score)',
+    mode: 'none',
+    error: '23505',
+  },
   {
     id: 'drop an index',
     sql: 'drop index customers_score_idx',
@@ -159,5 +187,10 @@ export const CONSTRAINTS: Expected[] = [
     builds: ['readings_a_v_idx', 'readings_b_v_idx'],
     scans: ['readings_a:1500', 'readings_b:500'],
   },
-  { id: 'index a partitioned table concurrently', sql: 'create index concurrently i on readings (v)', mode: 'none', error: '0A000' },
+  {
+    id: 'index a partitioned table concurrently',
+    sql: 'create index concurrently i on readings (v)',
+    mode: 'none',
+    error: '0A000',
+  },
 ]

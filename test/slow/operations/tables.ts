@@ -21,8 +21,18 @@ export const TABLES: Expected[] = [
     scans: ['customers:2000'],
     rows: ['t:+2000~0-0'],
   },
-  { id: 'a temporary table', sql: 'create temp table t as select id from quotes; insert into t select 1; drop table t', locks: { quotes: 'ACCESS SHARE' }, scans: ['quotes:300'], rows: ['pg_temp.t:+1~0-0', 'pg_temp.t:+300~0-0'] },
-  { id: 'rename a table and put a view in its place', sql: 'alter table orders rename to purchases; create view orders as select * from purchases', ...orders },
+  {
+    id: 'a temporary table',
+    sql: 'create temp table t as select id from quotes; insert into t select 1; drop table t',
+    locks: { quotes: 'ACCESS SHARE' },
+    scans: ['quotes:300'],
+    rows: ['pg_temp.t:+1~0-0', 'pg_temp.t:+300~0-0'],
+  },
+  {
+    id: 'rename a table and put a view in its place',
+    sql: 'alter table orders rename to purchases; create view orders as select * from purchases',
+    ...orders,
+  },
   {
     id: 'drop a parent table',
     sql: 'drop table base cascade',
@@ -77,7 +87,12 @@ export const TABLES: Expected[] = [
   { id: 'set a storage parameter', sql: 'alter table orders set (fillfactor = 80)', locks: { orders: SUE } },
   { id: 'change replica identity', sql: 'alter table orders replica identity full', ...orders },
   { id: 'comment', sql: `comment on table orders is 'x'`, locks: { orders: SUE } },
-  { id: 'create a trigger', sql: 'create trigger t before insert on orders for each row execute function touch()', locks: { orders: SRE }, blocks: { orders: 'W' } },
+  {
+    id: 'create a trigger',
+    sql: 'create trigger t before insert on orders for each row execute function touch()',
+    locks: { orders: SRE },
+    blocks: { orders: 'W' },
+  },
   { id: 'drop a trigger', sql: 'drop trigger touched on orders', ...orders },
   { id: 'create a view', sql: 'create view v as select id from orders', locks: { orders: 'ACCESS SHARE' } },
   {
@@ -86,7 +101,11 @@ export const TABLES: Expected[] = [
     locks: { totals: AE, ledger: 'ACCESS SHARE' },
     blocks: { totals: 'RW' },
   },
-  { id: 'replace a view with fewer columns', sql: 'create or replace view totals as select id from ledger', error: '42P16' },
+  {
+    id: 'replace a view with fewer columns',
+    sql: 'create or replace view totals as select id from ledger',
+    error: '42P16',
+  },
   {
     id: 'refresh a materialized view',
     sql: 'refresh materialized view best',
@@ -169,7 +188,11 @@ export const TABLES: Expected[] = [
     blocks: { readings_a: 'RW', readings_b: 'RW' },
   },
   { id: 'add an enum value', sql: `alter type shade add value 'grey'` },
-  { id: 'add an enum value and use it', sql: `alter type shade add value 'grey'; update paints set s = 'grey' where id = 1`, error: '55P04' },
+  {
+    id: 'add an enum value and use it',
+    sql: `alter type shade add value 'grey'; update paints set s = 'grey' where id = 1`,
+    error: '55P04',
+  },
   { id: 'restart a sequence', sql: 'alter sequence orders_id_seq restart with 900000', locks: { orders_id_seq: SRE } },
   {
     id: 'update every row',
