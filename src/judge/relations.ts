@@ -62,8 +62,14 @@ export function relationSummaries(facts: Facts): RelationSummary[] {
       ) ?? []
     const held = spans.flatMap((s) => (s.heldMs ? [s.heldMs] : [])).sort((a, b) => b.highMs - a.highMs)[0] ?? null
     const waited = spans.map((s) => s.waitedMs).sort((a, b) => b.highMs - a.highMs)[0] ?? null
-    const statements = new Set((facts.timed?.locks ?? []).filter((s) => s.table === relation).map((s) => s.statement))
-    const waits = facts.timed?.waits.filter((w) => w.behind !== null && statements.has(w.behind)) ?? []
+    const own = (facts.timed?.locks ?? []).filter((s) => s.table === relation)
+    const statements = new Set(own.map((s) => s.statement))
+    // One statement may lock several tables: a wait for another one's lock is that one's.
+    const others = new Set((facts.timed?.locks ?? []).filter((s) => s.table !== relation).map((s) => s.relation))
+    const waits =
+      facts.timed?.waits.filter(
+        (w) => w.behind !== null && statements.has(w.behind) && (w.relation === null || !others.has(w.relation)),
+      ) ?? []
     const total = waits.reduce(
       (sum, w) => ({ lowMs: sum.lowMs + w.waitedMs.lowMs, highMs: sum.highMs + w.waitedMs.highMs }),
       { lowMs: 0, highMs: 0 },

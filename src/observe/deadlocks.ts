@@ -26,6 +26,8 @@ export function deadlocks(
   reports: readonly DeadlockReport[],
   migrationPid: number,
   nameOf: (pid: number, atMs: number) => string | null,
+  /** The migration's statement at an instant. */
+  statementAt: (atMs: number) => string | null,
 ): Deadlock[] {
   return reports.map((report) => {
     const pids = cyclePids(report.detail)
@@ -36,12 +38,13 @@ export function deadlocks(
           ? report.by
           : (nameOf(pid, report.atMs) ?? 'another session'),
     )
+    const involvesMigration = report.by === 'migration' || pids.includes(migrationPid)
     return {
       atMs: report.atMs,
       victim: report.by,
       participants: participants.length > 0 ? participants : [report.by],
-      involvesMigration: report.by === 'migration' || pids.includes(migrationPid),
-      statement: report.statement,
+      involvesMigration,
+      statement: report.statement ?? (involvesMigration ? statementAt(report.atMs) : null),
     }
   })
 }

@@ -55,15 +55,12 @@ const FULL = 0.9
 export class WorkMeter {
   readonly #o: WorkOptions
   #before: Snapshot | null = null
-  /** Locks that the current transaction already holds, as `oid mode`. */
-  #transactionLocks = new Set<string>()
 
   constructor(options: WorkOptions) {
     this.#o = options
   }
 
   async before(inTransaction: boolean): Promise<void> {
-    if (!inTransaction) this.#transactionLocks = new Set()
     if (!inTransaction) await this.#o.watch?.prepare()
     this.#before = await this.#snapshot(inTransaction)
     this.#o.sampled()
@@ -84,7 +81,7 @@ export class WorkMeter {
 
   #onlyLocks(before: Snapshot, sampled: readonly Held[]): Work {
     return {
-      locks: this.#locks(sampled, before.relations, before.relations),
+      locks: this.#locks(sampled, before, before.relations),
       locksFrom: 'sampled',
       rewrites: [],
       indexBuilds: [],
@@ -145,8 +142,8 @@ export class WorkMeter {
     const work: Work = {
       locks: this.#locks(
         state.inTransaction ? after.held : sampled,
+        before,
         after.relations,
-        before.relations,
         state.dropsIndexConcurrently,
       ),
       locksFrom: state.inTransaction ? 'transaction' : 'sampled',
@@ -222,16 +219,18 @@ export class WorkMeter {
    */
   #locks(
     held: readonly Held[],
+    before: Snapshot,
     now: ReadonlyMap<number, RelationState>,
-    before: ReadonlyMap<number, RelationState>,
     dropsIndexConcurrently = false,
   ): LockTaken[] {
     const taken: LockTaken[] = []
+    // What was held just before, not what the transaction ever took: ROLLBACK TO releases locks.
+    const known = new Set(before.held.map(({ oid, mode }) => `${oid} ${mode}`))
     for (const { oid, mode } of held) {
       const key = `${oid} ${mode}`
-      if (this.#transactionLocks.has(key)) continue
-      this.#transactionLocks.add(key)
-      const relation = this.#o.initial.get(oid) ?? before.get(oid) ?? now.get(oid)
+      if (known.has(key)) continue
+      known.add(key)
+      const relation = this.#o.initial.get(oid) ?? before.relations.get(oid) ?? now.get(oid)
       if (!relation) continue
       if (dropsIndexConcurrently && relation.kind === 'index' && mode === 'ACCESS EXCLUSIVE') continue
       taken.push({

@@ -12,6 +12,7 @@ import { readRelations, type RelationState } from '../pg/catalog.js'
 import { connect, disconnect, type Sql } from '../pg/connect.js'
 import { dataChecks, runChecks, type CheckResult } from '../probe/checks.js'
 import { openCompatProbe, type CompatProbe } from '../probe/compat.js'
+import { trapLocks } from '../probe/lock-trap.js'
 import { newlyUnfinished, readUnfinished } from '../probe/leftovers.js'
 import { timingProbe } from '../probe/timings.js'
 import {
@@ -82,6 +83,7 @@ class Quiet {
 
     const trace = await this.#migrate(input.migrations, relations, true)
     this.#nameLastState(trace)
+    if (!trace.run.outcome.ok && !input.signal.aborted) await this.#addTrappedLocks(trace, relations)
     const after = newlyUnfinished(unfinishedBefore, await readUnfinished(this.#admin))
     const checks = dataChecks(input.checks, checksBefore, await runChecks(this.#admin, input.checks))
     const timings = input.signal.aborted
@@ -105,6 +107,34 @@ class Quiet {
       dataChecks: checks,
       rollback,
       warnings,
+    }
+  }
+
+  /** The failed statement's locks are gone with its transaction: they are found out by trying it again. */
+  async #addTrappedLocks(trace: MigrationTrace, relations: ReadonlyMap<number, RelationState>): Promise<void> {
+    const failed = trace.run.statements.find((run) => !run.outcome.ok)
+    const transaction = trace.transactions.find((t) => t.ordinal === failed?.transaction)
+    const statement = failed ? this.#statements.get(failed.statement) : undefined
+    if (!failed?.work || !transaction || !statement) return
+    const earlier = transaction.statements.slice(0, transaction.statements.indexOf(statement.id))
+    const locks = await trapLocks({
+      admin: this.#input.admin,
+      migrate: this.#input.migrate,
+      relations,
+      inTransaction: transaction.kind !== 'autocommit',
+      before: earlier.flatMap((id) => this.#statements.get(id)?.sql ?? []),
+      sql: statement.sql,
+    })
+    for (const { oid, mode } of locks) {
+      const relation = relations.get(oid)
+      if (!relation || failed.work.locks.some((lock) => lock.relation === relation.name && lock.mode === mode)) continue
+      failed.work.locks.push({
+        relation: relation.name,
+        kind: relation.kind,
+        table: relation.table,
+        mode,
+        existedBefore: true,
+      })
     }
   }
 

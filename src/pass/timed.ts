@@ -10,31 +10,27 @@ import { sleep, startClock, type Clock } from '../clock.js'
 import { openMigrationSession, type MigrationSession } from '../migrations/session.js'
 import { runMigration, type MigrationTrace } from '../migrations/runner.js'
 import { ConnectionPids } from '../observe/uses.js'
-import { clockOffset, refine, startSampler, type Look, type Sampler } from '../observe/sampler.js'
-import { lockSpans } from '../observe/spans.js'
-import { blockedGroups, gaveUp, migrationWaits, trafficWaits, type Settled, type WaitInput } from '../observe/waits.js'
+import { startSampler, type Look, type Sampler } from '../observe/sampler.js'
+import { gaveUp, type Settled } from '../observe/waits.js'
 import { deadlocks, type DeadlockReport } from '../observe/deadlocks.js'
-import { announcements } from '../observe/announcements.js'
 import { readRelations } from '../pg/catalog.js'
 import { connect, disconnect, type Sql } from '../pg/connect.js'
 import { dataChecks, runChecks } from '../probe/checks.js'
 import { newlyUnfinished, readUnfinished } from '../probe/leftovers.js'
-import type { Bracket, LockTaken, Phase, PhaseName, Release, TimedPass, TrafficSeries } from '../recording.js'
+import type { LockTaken, Phase, PhaseName, Release, TimedPass } from '../recording.js'
 import { strength } from '../sql/lock-modes.js'
 import { LockMode } from '../recording.js'
 import { startTraffic, type Traffic, type TrafficResult } from '../traffic/engine.js'
 import { Random } from '../traffic/random.js'
 import { bucketWidth, generatorHealth, trafficErrors, trafficRows, trafficSeries } from '../traffic/summary.js'
 import { ANNOUNCE, RelationNames, warmAndCheckpoint, type PassInput } from './context.js'
+import { emptyTrace, locksAndWaits, SAMPLER_PERIOD_MS, withBlocked } from './observed.js'
 import { halfApplied } from './quiet.js'
 
-/** Lean by measurement: within noise to -6 % of throughput on two cores. */
-const SAMPLER_PERIOD_MS = 10
 /** The sampler starts this long before the migration, so that its first looks are not its slowest. */
 const SAMPLER_LEAD_MS = 200
 /** The new release's share while the migration runs: the first instances of a rolling deploy. */
 const CANARY = 0.1
-const MOST_WAITS = 5_000
 /** A request is looked at closely for this long. */
 const FRESH_MS = 60
 
@@ -142,7 +138,17 @@ class Timed {
     const leftovers = newlyUnfinished(unfinishedBefore, await readUnfinished(this.#admin))
     const checks = dataChecks(input.checks, checksBefore, await runChecks(this.#admin, input.checks))
     const migration = trace ?? emptyTrace(this.#phases.at(-1)?.endMs ?? endMs)
-    const observed = this.#observed(migration, session, names, endMs, sampler)
+    const observed = locksAndWaits({
+      trace: migration,
+      migrationPid: session.pid,
+      notices: session.notices,
+      names,
+      looks: this.#looks,
+      pids: this.#pids,
+      settled: this.#settled,
+      taken: input.taken,
+      endMs,
+    })
     const series = withBlocked(trafficSeries(samples, endMs), bucketMs, this.#looks, this.#pids)
     return {
       kind: 'timed',
@@ -154,7 +160,12 @@ class Timed {
       errors: trafficErrors(samples, this.#phases),
       bucketMs,
       series,
-      deadlocks: deadlocks(this.#deadlocks, session.pid, (pid, atMs) => this.#pids.at(pid, atMs)),
+      deadlocks: deadlocks(
+        this.#deadlocks,
+        session.pid,
+        (pid, atMs) => this.#pids.at(pid, atMs),
+        (atMs) => migration.run.statements.findLast((run) => run.startMs <= atMs)?.statement ?? null,
+      ),
       leftovers: { ...leftovers, halfApplied: halfApplied(migration) },
       dataChecks: checks,
       generator: generatorHealth(samples, result.phases, { ratePerSecond: input.rate, connections: input.connections }),
@@ -275,65 +286,6 @@ class Timed {
     }
   }
 
-  #observed(
-    trace: MigrationTrace,
-    session: MigrationSession,
-    names: RelationNames,
-    endMs: number,
-    sampler: Sampler | null,
-  ): Pick<TimedPass, 'locks' | 'waits' | 'waitsNotListed' | 'blocked' | 'migrationWaits' | 'sampler'> {
-    const offset: Bracket | null = clockOffset(this.#looks)
-    const looks = refine(this.#looks, offset)
-    const locks = lockSpans({
-      statements: trace.run.statements,
-      transactions: trace.transactions,
-      taken: this.#input.taken,
-      looks,
-      pids: [session.pid],
-      relationOf: (oid) => names.of(oid),
-      offset,
-      announced: announcements(session.notices, trace.run.statements),
-    })
-    const input: WaitInput = {
-      looks,
-      uses: this.#pids.uses,
-      settled: this.#settled,
-      migrationPids: [session.pid],
-      statements: trace.run.statements,
-      spans: locks,
-      relationName: (oid) => names.of(oid)?.relation ?? null,
-      offset,
-      endMs,
-    }
-    const nameOf = (pid: number, look: number): string => this.#pids.name(pid, look, session.pid)
-    const waits = trafficWaits(input)
-    const { run } = trace
-    const during = this.#looks.filter((look) => look.toMs >= run.startMs && look.fromMs <= run.endMs)
-    const polls = during.map((look) => look.toMs - look.fromMs).sort((a, b) => a - b)
-    // From the start of the migration to its end; a sampler that fell silent leaves a gap up to the end.
-    let maxGapMs: number | null = null
-    let lastMs = run.startMs
-    for (const look of during) {
-      maxGapMs = Math.max(maxGapMs ?? 0, look.toMs - lastMs)
-      lastMs = Math.max(lastMs, look.fromMs)
-    }
-    if (run.statements.length > 0) maxGapMs = Math.max(maxGapMs ?? 0, run.endMs - lastMs)
-    return {
-      locks,
-      waits: waits.slice(0, MOST_WAITS),
-      waitsNotListed: Math.max(0, waits.length - MOST_WAITS),
-      blocked: blockedGroups(waits, input, nameOf),
-      migrationWaits: migrationWaits(input, nameOf),
-      sampler: {
-        periodMs: SAMPLER_PERIOD_MS,
-        polls: sampler ? this.#looks.length : 0,
-        pollP50Ms: polls[Math.floor(polls.length / 2)] ?? null,
-        maxGapMs,
-        clockErrorMs: offset ? (offset.highMs - offset.lowMs) / 2 : null,
-      },
-    }
-  }
-
   /** Once a second, for whoever watches. */
   #heartbeat(): NodeJS.Timeout {
     let finished = 0
@@ -351,37 +303,4 @@ class Timed {
       errors = this.#errors
     }, 1_000)
   }
-}
-
-/** An interrupted pass that never came to its migration. */
-const emptyTrace = (atMs: number): MigrationTrace => ({
-  run: {
-    startMs: atMs,
-    endMs: atMs,
-    outcome: { ok: true },
-    failedStatement: null,
-    timedOut: false,
-    statements: [],
-    transactions: [],
-  },
-  transactions: [],
-  warnings: ['The migration never started.'],
-})
-
-/** Fills in the most sessions seen waiting in each slice; null where nobody looked. */
-function withBlocked(
-  series: readonly TrafficSeries[],
-  bucketMs: number,
-  looks: readonly Look[],
-  pids: ConnectionPids,
-): TrafficSeries[] {
-  return series.map((one) => {
-    const blocked: (number | null)[] = one.scheduled.map(() => null)
-    for (const [index, look] of looks.entries()) {
-      const bucket = Math.floor(look.fromMs / bucketMs)
-      if (bucket >= blocked.length) continue
-      blocked[bucket] = Math.max(blocked[bucket] ?? 0, pids.waitingAt(index, one.release))
-    }
-    return { ...one, blocked }
-  })
 }

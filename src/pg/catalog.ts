@@ -104,4 +104,6 @@ export async function readRelations(sql: Sql, counters: Counters = 'flushed'): P
   return relations
 }
 
-export const qualified = (schema: string, name: string): string => (schema === 'public' ? name : `${schema}.${name}`)
+/** `schema.table`, or `table` in `public`. A session's temporary schema has a number that means nothing: `pg_temp.table`. */
+export const qualified = (schema: string, name: string): string =>
+  schema === 'public' ? name : `${schema.replace(/^pg_temp_\d+$/, 'pg_temp')}.${name}`

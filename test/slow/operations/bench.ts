@@ -114,8 +114,7 @@ export async function measure(
 
 function inWords(works: readonly Work[]): Omit<Expected, 'id' | 'sql'> {
   const locks = works.flatMap((work) => work.locks).filter((lock) => lock.existedBefore)
-  const names = (list: (work: Work) => string[]): string[] =>
-    [...new Set(works.flatMap(list).map((name) => name.replace(/^pg_temp_\d+/, 'pg_temp')))].sort()
+  const names = (list: (work: Work) => string[]): string[] => [...new Set(works.flatMap(list))].sort()
   return {
     locks: strongest(locks.filter((lock) => lock.kind !== 'index' && lock.kind !== 'toast')),
     indexes: strongest(

@@ -141,9 +141,9 @@ export const COMPAT: CompatChange[] = [
   },
 ]
 
-export const compatOperations = async (change: CompatChange): Promise<Operation[]> => [
-  ...(await parseScript(change.old, 'old.sql', 'old')),
-  ...(change.new === undefined ? [] : await parseScript(change.new, 'new.sql', 'new')),
+export const compatOperations = (change: CompatChange): Operation[] => [
+  ...parseScript(change.old, 'old.sql', 'old'),
+  ...(change.new === undefined ? [] : parseScript(change.new, 'new.sql', 'new')),
 ]
 
 export function outcomes(pass: QuietPass): Record<string, Cell> {

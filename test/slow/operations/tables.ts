@@ -204,10 +204,11 @@ export const TABLES: Expected[] = [
   },
   {
     id: 'a DO block that catches errors',
-    sql: `do $$ begin for i in 1..5 loop begin insert into quotes values (i, -1); exception when check_violation then null; end; end loop; lock table paints; end $$`,
+    sql: `do $$ begin for i in 1..5 loop begin insert into quotes values (i, i); exception when check_violation then null; end; end loop; lock table paints; end $$`,
     mode: 'none',
     locks: { quotes: 'ROW EXCLUSIVE', paints: AE },
     blocks: { paints: 'RW' },
+    rows: ['quotes:+5~0-0'],
     transactions: 1,
   },
   {
