@@ -1,13 +1,33 @@
 /** Which traffic session each waiting backend was at the moment of each look, and what it was running. */
 import type { Release } from '../recording.js'
 import type { Look } from './sampler.js'
-import type { SessionUse } from './waits.js'
+import type { SessionUse, Settled } from './waits.js'
+
+/** A finished operation with the session that ran it. */
+export interface SettledUse extends Settled {
+  release: Release
+  connection: number
+  operation: string
+}
 
 export class ConnectionPids {
   /** Per look, same index: the waiting (and blocking) traffic sessions by pid. */
   readonly uses: ReadonlyMap<number, SessionUse>[] = []
+  /** Operations during which their session was seen waiting; all others would only fill the memory. */
+  readonly settled: Settled[] = []
   readonly #times: number[] = []
   readonly #waiting: { old: number; new: number }[] = []
+  /** The operation that ended last, by pid, and whether it is in `settled`. */
+  readonly #last = new Map<number, { done: SettledUse; kept: boolean }>()
+  /** When a session was last seen waiting. */
+  readonly #waitedMs = new Map<number, number>()
+
+  /** Call once per operation, when it ends. */
+  ended(done: SettledUse): void {
+    const kept = (this.#waitedMs.get(done.pid) ?? -Infinity) >= done.startMs
+    if (kept) this.settled.push(done)
+    this.#last.set(done.pid, { done, kept })
+  }
 
   /** Call once per look, in the same turn, so that what the session runs is what it ran then. */
   look(look: Look, sessionOf: (pid: number) => SessionUse | null): void {
@@ -17,15 +37,26 @@ export class ConnectionPids {
       if (row.granted) continue
       for (const pid of [row.pid, ...row.blockedBy]) {
         if (uses.has(pid)) continue
-        const use = sessionOf(pid)
+        const use = this.#endedMeanwhile(pid, look) ?? sessionOf(pid)
         if (use) uses.set(pid, { release: use.release, connection: use.connection, operation: use.operation })
       }
       const use = uses.get(row.pid)
-      if (use) waiting[use.release]++
+      if (!use) continue
+      waiting[use.release]++
+      this.#waitedMs.set(row.pid, look.fromMs)
     }
     this.uses.push(uses)
     this.#times.push(look.toMs)
     this.#waiting.push(waiting)
+  }
+
+  /** The answer of a look arrives a moment late: the operation that waited may have ended before it is read. */
+  #endedMeanwhile(pid: number, look: Look): SettledUse | null {
+    const last = this.#last.get(pid)
+    if (!last || last.done.endMs < look.fromMs || last.done.startMs > look.toMs) return null
+    if (!last.kept) this.settled.push(last.done)
+    last.kept = true
+    return last.done
   }
 
   waitingAt(index: number, release?: Release): number {

@@ -107,6 +107,9 @@ export class WorkMeter {
          from pg_catalog.pg_settings where name in ('lock_timeout', 'statement_timeout')`,
     )
     const setting = (name: string): number => Number(settings.find((row) => row.name === name)?.setting ?? 0)
+    // A short statement_timeout of the migration's must not hit our own questions: it would abort its transaction.
+    const guarded = inTransaction && setting('statement_timeout') !== 0
+    if (guarded) await session.unsafe('set local statement_timeout = 0').simple()
     const relations = inTransaction
       ? await readRelations(session, 'transaction')
       : await readRelations(observer, 'flushed')
@@ -116,6 +119,7 @@ export class WorkMeter {
             where pid = pg_catalog.pg_backend_pid() and locktype = 'relation' and granted and relation >= 16384`,
         )
       : []
+    if (guarded) await session.unsafe(`set local statement_timeout = ${setting('statement_timeout')}`).simple()
     const server = await observer.unsafe<{ wal: string }[]>(
       `select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::text as wal`,
     )

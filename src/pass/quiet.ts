@@ -10,6 +10,7 @@ import { startSampler } from '../observe/sampler.js'
 import { WorkMeter } from '../observe/work.js'
 import { readRelations, type RelationState } from '../pg/catalog.js'
 import { connect, disconnect, type Sql } from '../pg/connect.js'
+import { toPgError } from '../pg/errors.js'
 import { dataChecks, runChecks, type CheckResult } from '../probe/checks.js'
 import { openCompatProbe, type CompatProbe } from '../probe/compat.js'
 import { trapLocks } from '../probe/lock-trap.js'
@@ -54,6 +55,7 @@ class Quiet {
   readonly #probe: CompatProbe
   readonly #states: SchemaState[] = []
   readonly #compat: CompatCell[] = []
+  readonly #warnings: string[] = []
   readonly #statements: Map<string, Statement>
 
   constructor(input: PassInput, admin: Sql, probe: CompatProbe) {
@@ -92,7 +94,7 @@ class Quiet {
           await this.#admin.unsafe('vacuum (analyze)').simple()
         })
     const rollback = trace.run.outcome.ok && input.rollback ? await this.#rollback(input.rollback, checksBefore) : null
-    const warnings = [...trace.warnings]
+    const warnings = [...trace.warnings, ...this.#warnings]
     if (input.rollback && !trace.run.outcome.ok)
       warnings.push(`${input.rollback.file} was not tried, because the migration failed.`)
     return {
@@ -107,6 +109,18 @@ class Quiet {
       dataChecks: checks,
       rollback,
       warnings,
+    }
+  }
+
+  /** A question that the server does not answer (a timeout of the migration's own) costs the answer, not the rehearsal. */
+  async #ask<T>(statement: Statement, question: () => Promise<T>): Promise<T | null> {
+    try {
+      return await question()
+    } catch (error) {
+      this.#warnings.push(
+        `${statement.file}:${statement.line}: what it did could not be measured (${toPgError(error).sqlstate}).`,
+      )
+      return null
     }
   }
 
@@ -196,13 +210,16 @@ class Quiet {
     const hooks: Hooks = {
       beforeStatement: async (statement, inTransaction) => {
         // SET TRANSACTION must come before any query of its transaction, ours included.
-        if (!statementFacts(statement.sql).setsTransaction) await meter.before(inTransaction)
+        if (!statementFacts(statement.sql).setsTransaction)
+          await this.#ask(statement, () => meter.before(inTransaction))
       },
       afterStatement: async (statement, state) => {
         const facts = statementFacts(statement.sql)
         if (facts.setsTransaction) return null
         const dropsIndexConcurrently = facts.concurrently && (facts.kind === 'DropStmt' || facts.kind === 'ReindexStmt')
-        return meter.after({ ...state, truncates: facts.isTruncate, dropsIndexConcurrently })
+        return this.#ask(statement, () =>
+          meter.after({ ...state, truncates: facts.isTruncate, dropsIndexConcurrently }),
+        )
       },
       afterCommit: async (transaction) => {
         if (states) await this.#committed(transaction)

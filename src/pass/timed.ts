@@ -11,7 +11,7 @@ import { openMigrationSession, type MigrationSession } from '../migrations/sessi
 import { runMigration, type MigrationTrace } from '../migrations/runner.js'
 import { ConnectionPids } from '../observe/uses.js'
 import { startSampler, type Look, type Sampler } from '../observe/sampler.js'
-import { gaveUp, type Settled } from '../observe/waits.js'
+import { gaveUp } from '../observe/waits.js'
 import { deadlocks, type DeadlockReport } from '../observe/deadlocks.js'
 import { readRelations } from '../pg/catalog.js'
 import { connect, disconnect, type Sql } from '../pg/connect.js'
@@ -22,6 +22,7 @@ import { strength } from '../sql/lock-modes.js'
 import { LockMode } from '../recording.js'
 import { startTraffic, type Traffic, type TrafficResult } from '../traffic/engine.js'
 import { Random } from '../traffic/random.js'
+import type { Settled as TrafficSettled } from '../traffic/settled.js'
 import { bucketWidth, generatorHealth, trafficErrors, trafficRows, trafficSeries } from '../traffic/summary.js'
 import { ANNOUNCE, RelationNames, warmAndCheckpoint, type PassInput } from './context.js'
 import { emptyTrace, locksAndWaits, SAMPLER_PERIOD_MS, withBlocked } from './observed.js'
@@ -61,7 +62,6 @@ class Timed {
   readonly #phases: Phase[] = []
   readonly #looks: Look[] = []
   readonly #pids: ConnectionPids
-  readonly #settled: Settled[] = []
   readonly #deadlocks: DeadlockReport[] = []
   readonly #warnings: string[] = []
   #clock: Clock = startClock()
@@ -145,7 +145,7 @@ class Timed {
       names,
       looks: this.#looks,
       pids: this.#pids,
-      settled: this.#settled,
+      settled: this.#pids.settled,
       taken: input.taken,
       endMs,
     })
@@ -173,17 +173,11 @@ class Timed {
     }
   }
 
-  #onSettled(done: { pid: number | null; startMs: number; endMs: number; sqlstate: string | null }): void {
+  #onSettled(done: TrafficSettled): void {
     this.#finished++
     if (done.sqlstate !== null) this.#errors++
-    // Shorter ones cannot hold a wait that the sampler could see between two looks.
-    if (done.pid !== null && done.endMs - done.startMs > SAMPLER_PERIOD_MS / 4)
-      this.#settled.push({
-        pid: done.pid,
-        startMs: done.startMs,
-        endMs: done.endMs,
-        failed: done.sqlstate !== null && gaveUp(done.sqlstate),
-      })
+    if (done.pid !== null)
+      this.#pids.ended({ ...done, pid: done.pid, failed: done.sqlstate !== null && gaveUp(done.sqlstate) })
   }
 
   async #phase(
