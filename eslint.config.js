@@ -8,7 +8,7 @@ export default ts.config(
   {
     languageOptions: {
       parserOptions: {
-        projectService: { allowDefaultProject: ['eslint.config.js'] },
+        projectService: { allowDefaultProject: ['eslint.config.js', 'test/tools/cases.mjs'] },
         tsconfigRootDir: import.meta.dirname,
       },
     },
@@ -19,5 +19,5 @@ export default ts.config(
       '@typescript-eslint/no-non-null-assertion': 'error',
     },
   },
-  { files: ['eslint.config.js'], ...ts.configs.disableTypeChecked },
+  { files: ['eslint.config.js', 'test/tools/*.mjs'], ...ts.configs.disableTypeChecked },
 )

@@ -2,6 +2,7 @@
  * The conductor: rehearse(scenario) -> Recording. Opens a throw-away database, fills it, and gives every pass its own
  * equal copy. The only verb that touches the world.
  */
+import { join, relative } from 'node:path'
 import { asDiskFull, branches, GRANTS_ASSUMPTION, grantApp, type Branch } from './branches/index.js'
 import { startClock } from './clock.js'
 import { readEnvironment } from './environment.js'
@@ -83,10 +84,11 @@ export async function rehearse(scenario: Scenario, options: RehearseOptions = {}
     recording.complete = true
   } catch (error) {
     const known =
-      error instanceof RehearsalError
-        ? error
-        : signal.aborted
-          ? interrupted(signal)
+      // An interruption shows as whatever it broke.
+      signal.aborted
+        ? interrupted(signal)
+        : error instanceof RehearsalError
+          ? error
           : (asDiskFull(error, branch.serverLog) ?? connectionLost(error))
     if (!recorded) throw known ?? error
     if (!known) throw error
@@ -213,8 +215,7 @@ async function fill(branch: Branch, scenario: Scenario, emit: Emit, signal: Abor
       [scenario.roles.migrate, scenario.roleSettings.migrate],
       [scenario.roles.app, scenario.roleSettings.app],
     ] as const)
-      for (const [name, value] of Object.entries(settings))
-        await admin.unsafe(`alter role "${role.replaceAll('"', '""')}" set ${name} = '${value.replaceAll("'", "''")}'`)
+      for (const [name, value] of Object.entries(settings)) await setForRole(admin, role, name, value, scenario)
   } finally {
     await disconnect(owner)
     await disconnect(admin)
@@ -233,7 +234,7 @@ async function checkTables(branch: Branch, scenario: Scenario): Promise<void> {
     const missing = names.find((name) => !relations.some((relation) => relation.name === name))
     if (missing === undefined) return
     throw new RehearsalError('SCENARIO_INVALID', {
-      file: `${scenario.folder}/scenario.ts`.replace(`${process.cwd()}/`, ''),
+      file: scenarioFile(scenario),
       message: `production.rows: there is no table "${missing}" before the migration (there are ${relations
         .map((r) => r.name)
         .sort()
@@ -243,6 +244,21 @@ async function checkTables(branch: Branch, scenario: Scenario): Promise<void> {
     await disconnect(admin)
   }
 }
+
+/** A setting of a role is applied by the server, which is the one to know whether the value can be. */
+async function setForRole(admin: Sql, role: string, name: string, value: string, scenario: Scenario): Promise<void> {
+  try {
+    await admin.unsafe(`alter role "${role.replaceAll('"', '""')}" set ${name} = '${value.replaceAll("'", "''")}'`)
+  } catch (error) {
+    if (isConnectionFailure(error)) throw error
+    throw new RehearsalError('SCENARIO_INVALID', {
+      file: scenarioFile(scenario),
+      message: `roleSettings: the server does not take the value of ${name} (${toPgError(error).sqlstate})`,
+    })
+  }
+}
+
+const scenarioFile = (scenario: Scenario): string => join(relative(process.cwd(), scenario.folder), 'scenario.ts')
 
 const stopIf = (signal: AbortSignal): void => {
   if (signal.aborted) throw interrupted(signal)

@@ -1,6 +1,7 @@
 /** The safe way to the same end, as SQL where the statement's kind has a well-known one. Pure. */
 import type { Finding, Statement } from '../recording.js'
 import { withConcurrently } from '../sql/concurrently.js'
+import { quoteName, quoteQualified } from '../sql/identifiers.js'
 
 type Advice = NonNullable<Finding['advice']>
 
@@ -53,12 +54,9 @@ export function saferWay(statement: Statement, table: string): Advice {
 }
 
 function provedNotNull(table: string, column: string): Advice {
-  const name = `${table.replace(/\W/g, '_')}_${column.replace(/\W/g, '_')}_not_null`
-  const quoted = /^[a-z_][a-z0-9_$]*$/.test(column) ? column : `"${column.replaceAll('"', '""')}"`
-  const relation = table
-    .split('.')
-    .map((part) => (/^[a-z_][a-z0-9_$]*$/.test(part) ? part : `"${part.replaceAll('"', '""')}"`))
-    .join('.')
+  const name = quoteName(`${table.replace(/\W/g, '_')}_${column.replace(/\W/g, '_')}_not_null`)
+  const quoted = quoteName(column)
+  const relation = quoteQualified(table)
   return {
     text: 'Prove it first under a lock that blocks nobody: a CHECK that is NOT VALID, validated in a transaction of its own, lets SET NOT NULL skip the scan.',
     sql: [

@@ -110,9 +110,10 @@ const isLater = (known: number | null, now: number | null): boolean =>
 
 /**
  * The server grants a lock before the waiter wakes up to use it; until then pg_locks shows no wait, but the operation
- * still stands. On a busy machine that takes milliseconds, so a wait may end this much after the look without it.
+ * still stands. On a busy machine that takes tens of milliseconds. The end of the operation bounds it as well; this is
+ * for operations that go on for long after the wait, whose end says nothing about it.
  */
-const WAKE_UP_MS = 50
+const WAKE_UP_MS = 250
 
 function toWait(episode: Episode, next: Look | null, input: WaitInput): Wait {
   const first = input.looks[episode.first]

@@ -34,7 +34,7 @@ export function insideTransaction(sql: Sql): Sql {
       const [strings] = args
       const text = isTemplate(strings) && strings.length === 1 ? strings[0] : undefined
       const replaced = text === undefined ? null : withoutTransactions(text)
-      return replaced === null ? Reflect.apply(target, self, args) : target.unsafe(replaced)
+      return replaced === null ? (Reflect.apply(target, self, args) as unknown) : target.unsafe(replaced)
     },
     get(target, key, receiver) {
       if (key === 'begin' || key === 'savepoint') return begin

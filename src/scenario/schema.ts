@@ -8,10 +8,19 @@ const path = z.string().min(1, 'expected a path relative to the folder')
 const paths = z.union([path, z.array(path).min(1)], 'expected a path or a list of paths')
 const whole = (low: number, high: number) => z.int().min(low).max(high)
 
+/** Of each release: the server has 200 connections for both and for those who watch. */
+const MOST_CONNECTIONS = 80
+/** Beyond it, timers of Node would overflow before long. */
+const MOST_MS = 24 * 60 * 60_000
+
 /** Milliseconds, written as a duration. */
 const duration = (mustLast: boolean) =>
   z.string('expected a duration such as "500ms", "30s" or "5m"').transform((text, context) => {
     const ms = parseDuration(text)
+    if (ms !== null && ms > MOST_MS) {
+      context.addIssue('must not be longer than a day')
+      return z.NEVER
+    }
     if (ms !== null && (ms > 0 || !mustLast)) return ms
     context.addIssue(
       ms === null ? `expected a duration such as "500ms", "30s" or "5m", not "${text}"` : 'must be longer than zero',
@@ -79,7 +88,7 @@ export const ScenarioFile = z.strictObject({
       /** Operations a second that each release is offered at full traffic. */
       rate: z.number().positive().max(100_000).optional(),
       /** Connections of each release. */
-      connections: whole(1, 1000).optional(),
+      connections: whole(1, MOST_CONNECTIONS).optional(),
     })
     .optional(),
   production: z.strictObject({ rows: z.record(z.string(), whole(0, Number.MAX_SAFE_INTEGER)) }).optional(),

@@ -103,7 +103,7 @@ export class Tap {
     const reader = new FrameReader((type, first) => this.#frame(type, first))
     socket.on('data', (chunk: Buffer) => reader.push(chunk))
     const write = socket.write.bind(socket) as (...args: unknown[]) => boolean
-    socket.write = ((...args: unknown[]) => {
+    socket.write = (...args: unknown[]) => {
       const current = this.#current
       if (current && current.sentMs === null) {
         current.sentMs = this.#clock.nowMs()
@@ -112,7 +112,7 @@ export class Tap {
         return result
       }
       return write(...args)
-    })
+    }
   }
 
   #frame(type: number, first: number): void {

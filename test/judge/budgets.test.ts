@@ -44,7 +44,14 @@ describe('limits', () => {
 })
 
 describe('project', () => {
-  const input = { relation: 'orders', work: 'scan' as const, rowsHere: 1_000, rowsInProduction: 100_000, durationsMs: [50], constantMs: 2 }
+  const input = {
+    relation: 'orders',
+    work: 'scan' as const,
+    rowsHere: 1_000,
+    rowsInProduction: 100_000,
+    durationsMs: [50],
+    constantMs: 2,
+  }
 
   it('less the constant part, times the ratio of sizes, half to three times', () => {
     expect(project(input)).toEqual({

@@ -33,7 +33,12 @@ export const takenOn = (relation: string, mode: LockMode, over: Partial<LockTake
   ...over,
 })
 
-export const uses = (operation: string, relation: string, mode: LockMode, over: Partial<OperationLock> = {}): OperationLock => ({
+export const uses = (
+  operation: string,
+  relation: string,
+  mode: LockMode,
+  over: Partial<OperationLock> = {},
+): OperationLock => ({
   release: 'old',
   operation,
   relation,
@@ -48,13 +53,13 @@ export const cell = (
   operation: string,
   state: string,
   fresh: string | null = null,
-  prepared: string | null | 'none' = 'none',
+  prepared?: string | null,
 ): CompatCell => ({
   release,
   operation,
   state,
   fresh: outcome(fresh),
-  prepared: prepared === 'none' ? null : outcome(prepared),
+  prepared: prepared === undefined ? null : outcome(prepared),
 })
 
 export const outcome = (sqlstate: string | null): CompatCell['fresh'] =>
@@ -114,7 +119,15 @@ export function recording(parts: Parts = {}): Recording {
     productionRows: {},
     budgets: {},
     operations: (['old', 'new'] as const).flatMap((release) =>
-      ['get', 'put'].map((name) => ({ release, name, weight: 1, prepared: true, file: `${release}.sql`, line: 1, sql: [] })),
+      ['get', 'put'].map((name) => ({
+        release,
+        name,
+        weight: 1,
+        prepared: true,
+        file: `${release}.sql`,
+        line: 1,
+        sql: [],
+      })),
     ),
     migrations: [{ file: '1.sql', sha256: '', transaction: 'file', statements: parts.statements ?? [plain] }],
     passes: [quiet, timed],

@@ -16,23 +16,32 @@ describe('the plain recording', () => {
 })
 
 describe('the running release', () => {
-  const breaks = (sqlstate: string) => judged({ quiet: { compat: [cell('old', 'get', 'before'), cell('old', 'get', 'T1', sqlstate)] } })
+  const breaks = (sqlstate: string) =>
+    judged({ quiet: { compat: [cell('old', 'get', 'before'), cell('old', 'get', 'T1', sqlstate)] } })
 
-  it.each(['42703', '42P01', '42501', '23502', '23514', '22P02', '0A000', 'P0001', '25006'])('%s after the migration fails', (sqlstate) => {
-    const report = breaks(sqlstate)
-    expect(severities(report, 'old-code-breaks')).toEqual(['fail'])
-    expect(found(report, 'old-code-breaks')[0]).toMatchObject({ at: { file: '1.sql', line: 1, statement: plain.id } })
-    expect(found(report, 'old-code-breaks')[0]?.title).toContain(sqlstate)
-    expect(report.verdict).toBe('fail')
-    expect(report.headline).toBe(report.findings[0]?.title)
-  })
+  it.each(['42703', '42P01', '42501', '23502', '23514', '22P02', '0A000', 'P0001', '25006'])(
+    '%s after the migration fails',
+    (sqlstate) => {
+      const report = breaks(sqlstate)
+      expect(severities(report, 'old-code-breaks')).toEqual(['fail'])
+      expect(found(report, 'old-code-breaks')[0]).toMatchObject({ at: { file: '1.sql', line: 1, statement: plain.id } })
+      expect(found(report, 'old-code-breaks')[0]?.title).toContain(sqlstate)
+      expect(report.verdict).toBe('fail')
+      expect(report.headline).toBe(report.findings[0]?.title)
+    },
+  )
 
-  it.each(['55P03', '40P01', '40001', '53300', '57014', '57P01', '08006', '58030', 'XX000'])('%s comes and goes by itself', (sqlstate) => {
-    expect(severities(breaks(sqlstate), 'old-code-breaks')).toEqual([])
-  })
+  it.each(['55P03', '40P01', '40001', '53300', '57014', '57P01', '08006', '58030', 'XX000'])(
+    '%s comes and goes by itself',
+    (sqlstate) => {
+      expect(severities(breaks(sqlstate), 'old-code-breaks')).toEqual([])
+    },
+  )
 
   it('what failed before says nothing about the migration, and is a warning', () => {
-    const report = judged({ quiet: { compat: [cell('old', 'get', 'before', '42P01'), cell('old', 'get', 'T1', '42703')] } })
+    const report = judged({
+      quiet: { compat: [cell('old', 'get', 'before', '42P01'), cell('old', 'get', 'T1', '42703')] },
+    })
     expect(severities(report, 'old-code-breaks')).toEqual([])
     expect(severities(report, 'old-code-never-worked')).toEqual(['warn'])
   })
@@ -47,7 +56,13 @@ describe('the running release', () => {
           { id: 'T1', label: 'after 1.sql:1', kind: 'during', statement: plain.id },
           { id: 'T2', label: 'after 1.sql:9', kind: 'after', statement: second.id },
         ],
-        compat: [...works('get'), cell('old', 'get', 'T2', '42703'), cell('old', 'put', 'before'), cell('old', 'put', 'T1', '23502'), cell('old', 'put', 'T2')],
+        compat: [
+          ...works('get'),
+          cell('old', 'get', 'T2', '42703'),
+          cell('old', 'put', 'before'),
+          cell('old', 'put', 'T1', '23502'),
+          cell('old', 'put', 'T2'),
+        ],
       },
     })
     expect(found(report, 'old-code-breaks').map((f) => [f.at?.line, f.title.includes('put')])).toEqual([
@@ -69,13 +84,21 @@ describe('the running release', () => {
   it('operations with the same cause are one finding', () => {
     const both = ['get', 'put'].flatMap((o) => [cell('old', o, 'before'), cell('old', o, 'T1', '42703')])
     expect(found(judged({ quiet: { compat: both } }), 'old-code-breaks')).toHaveLength(1)
-    const two = [cell('old', 'get', 'before'), cell('old', 'get', 'T1', '42703'), cell('old', 'put', 'before'), cell('old', 'put', 'T1', '23502')]
+    const two = [
+      cell('old', 'get', 'before'),
+      cell('old', 'get', 'T1', '42703'),
+      cell('old', 'put', 'before'),
+      cell('old', 'put', 'T1', '23502'),
+    ]
     expect(found(judged({ quiet: { compat: two } }), 'old-code-breaks')).toHaveLength(2)
   })
 })
 
 describe('the next release', () => {
-  const compat = (before: string | null, after: string | null) => [cell('new', 'get', 'before', before), cell('new', 'get', 'T1', after)]
+  const compat = (before: string | null, after: string | null) => [
+    cell('new', 'get', 'before', before),
+    cell('new', 'get', 'T1', after),
+  ]
 
   it('failing before alone says: migrate first', () => {
     const report = judged({ quiet: { compat: compat('42703', null) } })
@@ -88,7 +111,9 @@ describe('the next release', () => {
     expect(severities(report, 'migrate-first')).toEqual([])
   })
   it('is not held against it when the migration itself failed', () => {
-    const report = judged({ quiet: { compat: [cell('new', 'get', 'before', '42703')], states: STATES.slice(0, 1), migration: failing } })
+    const report = judged({
+      quiet: { compat: [cell('new', 'get', 'before', '42703')], states: STATES.slice(0, 1), migration: failing },
+    })
     expect(severities(report, 'new-code-breaks')).toEqual(['info'])
     expect(report.findings.filter((f) => f.severity === 'fail').map((f) => f.rule)).toEqual(['migration-fails'])
   })
@@ -106,12 +131,23 @@ describe('prepared statements', () => {
     expect(report.verdict).toBe('warn')
   })
   it('that fail when sent anew as well are a break of the code', () => {
-    const report = judged({ quiet: { compat: [cell('old', 'get', 'before', null, null), cell('old', 'get', 'T1', '42703', '42703')] } })
+    const report = judged({
+      quiet: { compat: [cell('old', 'get', 'before', null, null), cell('old', 'get', 'T1', '42703', '42703')] },
+    })
     expect(severities(report, 'prepared-statements-break')).toEqual([])
     expect(severities(report, 'old-code-breaks')).toEqual(['fail'])
   })
   it('of operations written as code are known by the silent retries of the driver', () => {
-    const hidden = { release: 'old' as const, operation: 'put', error: p.cachedPlan, phases: { migrate: 3 }, count: 3, firstMs: 1, lastMs: 2, hidden: true }
+    const hidden = {
+      release: 'old' as const,
+      operation: 'put',
+      error: p.cachedPlan,
+      phases: { migrate: 3 },
+      count: 3,
+      firstMs: 1,
+      lastMs: 2,
+      hidden: true,
+    }
     const report = judged({ timed: { errors: [hidden] } })
     expect(severities(report, 'prepared-statements-break')).toEqual(['warn'])
     expect(severities(report, 'traffic-errors')).toEqual([])
@@ -130,7 +166,12 @@ describe('the way back', () => {
     expect(severities(report, 'rollback-fails')).toEqual(['warn'])
   })
   it('leaves the old release broken', () => {
-    const compat = [cell('old', 'get', 'before'), cell('old', 'get', 'rolled-back', '42703'), cell('old', 'put', 'before', '42P01'), cell('old', 'put', 'rolled-back', '42P01')]
+    const compat = [
+      cell('old', 'get', 'before'),
+      cell('old', 'get', 'rolled-back', '42703'),
+      cell('old', 'put', 'before', '42P01'),
+      cell('old', 'put', 'rolled-back', '42P01'),
+    ]
     const report = judged({ quiet: { compat, rollback: { file, run: run(null), dataChecks: [] } } })
     expect(severities(report, 'rollback-breaks-old-code')).toEqual(['warn'])
     expect(found(report, 'rollback-breaks-old-code')[0]?.title).toMatch(/get/)

@@ -5,7 +5,8 @@ import * as p from '../fixtures/parts.js'
 import { found, judged, plain, severities, span, takenOn, uses, work } from './build.js'
 
 const AX = 'ACCESS EXCLUSIVE'
-const ran = (over: Partial<Work>, ms = 10) => p.migration([p.ran(plain, 1, 100, 100 + ms, { work: work({ locks: [takenOn('orders', AX)], ...over }) })])
+const ran = (over: Partial<Work>, ms = 10) =>
+  p.migration([p.ran(plain, 1, 100, 100 + ms, { work: work({ locks: [takenOn('orders', AX)], ...over }) })])
 
 describe('lock held', () => {
   const held = (low: number, high: number, budgets?: Recording['budgets']) =>
@@ -24,16 +25,27 @@ describe('lock held', () => {
   })
   it("other limits win, the caller's over the recording's", () => {
     expect(severities(held(500, 500, { 'lock.held': { warn: null, fail: 400 } }), 'lock-held')).toEqual(['fail'])
-    const own = { recording: { budgets: { 'lock.held': { warn: 1, fail: null } } }, timed: { locks: [span('orders', AX, 5_000, 5_000)] } }
+    const own = {
+      recording: { budgets: { 'lock.held': { warn: 1, fail: null } } },
+      timed: { locks: [span('orders', AX, 5_000, 5_000)] },
+    }
     expect(severities(judged(own), 'lock-held')).toEqual(['warn'])
     expect(severities(judged(own, { 'lock.held': { warn: null, fail: null } }), 'lock-held')).toEqual([])
-    expect(judged(own, { 'lock.held': { warn: null, fail: null } }).recording.budgets).toEqual({ 'lock.held': { warn: null, fail: null } })
+    expect(judged(own, { 'lock.held': { warn: null, fail: null } }).recording.budgets).toEqual({
+      'lock.held': { warn: null, fail: null },
+    })
   })
   it.each<[string, Parameters<typeof judged>[0]]>([
     ['traffic does not use the relation', { timed: { locks: [span('users', AX, 5_000, 5_000)] } }],
-    ['nothing that traffic does conflicts with the mode', { timed: { locks: [span('orders', 'SHARE UPDATE EXCLUSIVE', 5_000, 5_000)] } }],
+    [
+      'nothing that traffic does conflicts with the mode',
+      { timed: { locks: [span('orders', 'SHARE UPDATE EXCLUSIVE', 5_000, 5_000)] } },
+    ],
     ['the relation is new', { timed: { locks: [span('orders', AX, 5_000, 5_000, { existedBefore: false })] } }],
-    ['it was never granted', { timed: { locks: [span('orders', AX, 5_000, 5_000, { heldMs: null, grantedMs: null })] } }],
+    [
+      'it was never granted',
+      { timed: { locks: [span('orders', AX, 5_000, 5_000, { heldMs: null, grantedMs: null })] } },
+    ],
   ])('says nothing when %s', (_, parts) => {
     expect(found(judged(parts), 'lock-held')).toEqual([])
   })
@@ -49,7 +61,10 @@ describe('lock held', () => {
       span('orders', AX, 3_000, 3_000),
       span('orders_idx', AX, 1_500, 1_500, { kind: 'index', table: 'orders' }),
     ]
-    const operationLocks = [uses('put', 'orders', 'ROW EXCLUSIVE'), uses('get', 'orders_idx', 'ACCESS SHARE', { kind: 'index', table: 'orders' })]
+    const operationLocks = [
+      uses('put', 'orders', 'ROW EXCLUSIVE'),
+      uses('get', 'orders_idx', 'ACCESS SHARE', { kind: 'index', table: 'orders' }),
+    ]
     const all = found(judged({ timed: { locks }, quiet: { operationLocks } }), 'lock-held')
     expect(all).toHaveLength(1)
     expect(all[0]?.title).toContain(AX)
@@ -78,11 +93,19 @@ describe('an operation that is blocked', () => {
   ])('for [%d, %d] ms', (low, high, expected) => {
     const report = judged({ timed: { blocked: [group(low, high)] } })
     expect(severities(report, 'operation-blocked')).toEqual(expected)
-    expect(report.budgets.find((b) => b.metric === 'operation.blocked')).toMatchObject({ status: expected[0] ?? 'ok', low, high, worstAt: '1.sql:1' })
+    expect(report.budgets.find((b) => b.metric === 'operation.blocked')).toMatchObject({
+      status: expected[0] ?? 'ok',
+      low,
+      high,
+      worstAt: '1.sql:1',
+    })
   })
   it('names the lock in front, or row locks', () => {
     const text = (locks: Parameters<typeof judged>[0]) => found(judged(locks), 'operation-blocked')[0]
-    expect(text({ timed: { blocked: [group(300, 300)] } })).toMatchObject({ relation: 'orders', at: { statement: plain.id } })
+    expect(text({ timed: { blocked: [group(300, 300)] } })).toMatchObject({
+      relation: 'orders',
+      at: { statement: plain.id },
+    })
     expect(text({ timed: { blocked: [group(300, 300)], locks: [] } })).toMatchObject({ relation: null })
     expect(text({ timed: { blocked: [group(300, 300)], locks: [] } })?.evidence.join(' ')).toMatch(/row locks/i)
   })
@@ -90,7 +113,10 @@ describe('an operation that is blocked', () => {
 
 describe('lock_timeout', () => {
   const asks = (lockTimeoutMs: number | null, mode: LockMode, relation = 'orders', existedBefore = true) =>
-    severities(judged({ quiet: { migration: ran({ lockTimeoutMs, locks: [takenOn(relation, mode, { existedBefore })] }) } }), 'no-lock-timeout')
+    severities(
+      judged({ quiet: { migration: ran({ lockTimeoutMs, locks: [takenOn(relation, mode, { existedBefore })] }) } }),
+      'no-lock-timeout',
+    )
   it('missing is a warning only where traffic conflicts', () => {
     expect(asks(0, AX)).toEqual(['warn'])
     expect(asks(0, 'SHARE')).toEqual(['warn'])
@@ -102,7 +128,9 @@ describe('lock_timeout', () => {
   })
   it('is told once for the whole migration', () => {
     const second = p.statement('1.sql', 2, 4, 'AlterTableStmt', 'alter table orders drop column note')
-    const runs = [plain, second].map((s, i) => p.ran(s, i + 1, 100, 110, { work: work({ lockTimeoutMs: 0, locks: [takenOn('orders', AX)] }) }))
+    const runs = [plain, second].map((s, i) =>
+      p.ran(s, i + 1, 100, 110, { work: work({ lockTimeoutMs: 0, locks: [takenOn('orders', AX)] }) }),
+    )
     const report = judged({ statements: [plain, second], quiet: { migration: p.migration(runs) } })
     expect(severities(report, 'no-lock-timeout')).toEqual(['warn'])
   })
@@ -126,15 +154,25 @@ describe('work under a lock', () => {
     ['a scan', scans, 'scan'],
     ['a rewrite', { rewrites: [{ relation: 'orders', rows: 200_000, bytes: 1 }], ...scans }, 'rewrite'],
     ['an index build', { indexBuilds: [{ relation: 'i', table: 'orders', bytes: 1 }], ...scans }, 'index build'],
-    ['bulk writes', { rowsWritten: [{ relation: 'orders', inserted: 0, updated: 1_000, deleted: 0, existedBefore: true }] }, 'rows written'],
+    [
+      'bulk writes',
+      { rowsWritten: [{ relation: 'orders', inserted: 0, updated: 1_000, deleted: 0, existedBefore: true }] },
+      'rows written',
+    ],
   ])('%s is projected to production', (_, over, kind) => {
     const found_ = found(report(over, 100, 2_000_000), 'work-under-lock')
     expect(found_.map((f) => f.projection?.work)).toEqual([kind])
     expect(found_[0]?.projection).toMatchObject({ rowsHere: 200_000, rowsInProduction: 2_000_000 })
   })
   it.each<[string, Partial<Work>]>([
-    ['fewer than 1,000 rows written', { rowsWritten: [{ relation: 'orders', inserted: 999, updated: 0, deleted: 0, existedBefore: true }] }],
-    ['rows of a new table', { rowsWritten: [{ relation: 'orders', inserted: 9_999, updated: 0, deleted: 0, existedBefore: false }] }],
+    [
+      'fewer than 1,000 rows written',
+      { rowsWritten: [{ relation: 'orders', inserted: 999, updated: 0, deleted: 0, existedBefore: true }] },
+    ],
+    [
+      'rows of a new table',
+      { rowsWritten: [{ relation: 'orders', inserted: 9_999, updated: 0, deleted: 0, existedBefore: false }] },
+    ],
     ['a scan of a new table', { scans: [{ relation: 'fresh', rows: 200_000, passes: 1, existedBefore: false }] }],
     ['no lock that traffic meets', { ...scans, locks: [takenOn('orders', 'SHARE UPDATE EXCLUSIVE')] }],
     ['no work', {}],
@@ -177,8 +215,16 @@ describe('work under a lock', () => {
       p.ran(second, transaction, 102, 602, { work: work({ ...scans }) }),
     ]
     const of = (transaction: number) =>
-      judged({ statements: [plain, second], recording: production(2_000_000), quiet: { migration: p.migration(runs(transaction)) } })
-    expect(found(of(1), 'work-under-lock')[0]).toMatchObject({ severity: 'fail', at: { statement: second.id }, relation: 'orders' })
+      judged({
+        statements: [plain, second],
+        recording: production(2_000_000),
+        quiet: { migration: p.migration(runs(transaction)) },
+      })
+    expect(found(of(1), 'work-under-lock')[0]).toMatchObject({
+      severity: 'fail',
+      at: { statement: second.id },
+      relation: 'orders',
+    })
     expect(found(of(2), 'work-under-lock')).toEqual([])
   })
   it('a long statement without growing work warns by its own limit', () => {
@@ -205,10 +251,20 @@ describe('bulk writes', () => {
   it('above 5,000 rows in one transaction warn', () => {
     expect(rule(writes(5_000))).toEqual([])
     expect(rule(writes(5_001))).toEqual(['warn'])
-    expect(rule({ ...writes(0), rowsWritten: [{ relation: 'users', inserted: 3_000, updated: 1_000, deleted: 1_001, existedBefore: true }] })).toEqual(['warn'])
+    expect(
+      rule({
+        ...writes(0),
+        rowsWritten: [{ relation: 'users', inserted: 3_000, updated: 1_000, deleted: 1_001, existedBefore: true }],
+      }),
+    ).toEqual(['warn'])
   })
   it('of new tables do not count', () => {
-    expect(rule({ ...writes(0), rowsWritten: [{ relation: 'new', inserted: 90_000, updated: 0, deleted: 0, existedBefore: false }] })).toEqual([])
+    expect(
+      rule({
+        ...writes(0),
+        rowsWritten: [{ relation: 'new', inserted: 90_000, updated: 0, deleted: 0, existedBefore: false }],
+      }),
+    ).toEqual([])
   })
   it('a CALL that commits in between is judged by its average', () => {
     expect(rule(writes(200_000, { transactions: 40 }))).toEqual([])
@@ -216,19 +272,40 @@ describe('bulk writes', () => {
   })
   it('of several statements of one transaction add up, of two transactions they do not', () => {
     const second = p.statement('1.sql', 2, 2, 'UpdateStmt', 'update users set x = 1')
-    const runs = (transaction: number) => p.migration([plain, second].map((s, i) => p.ran(s, i === 0 ? 1 : transaction, 100 + i, 101 + i, { work: work(writes(3_000)) })))
-    const of = (transaction: number) => severities(judged({ statements: [plain, second], quiet: { migration: runs(transaction) } }), 'bulk-write')
+    const runs = (transaction: number) =>
+      p.migration(
+        [plain, second].map((s, i) =>
+          p.ran(s, i === 0 ? 1 : transaction, 100 + i, 101 + i, { work: work(writes(3_000)) }),
+        ),
+      )
+    const of = (transaction: number) =>
+      severities(judged({ statements: [plain, second], quiet: { migration: runs(transaction) } }), 'bulk-write')
     expect(of(1)).toEqual(['warn'])
     expect(of(2)).toEqual([])
   })
   it('that read the whole table grow with it, batches and single rows do not', () => {
-    const scanned = { scans: [{ relation: 'orders', rows: 200_000, passes: 1, existedBefore: true }], rowsWritten: [{ relation: 'orders', inserted: 0, updated: 4_000, deleted: 0, existedBefore: true }] }
+    const scanned = {
+      scans: [{ relation: 'orders', rows: 200_000, passes: 1, existedBefore: true }],
+      rowsWritten: [{ relation: 'orders', inserted: 0, updated: 4_000, deleted: 0, existedBefore: true }],
+    }
     const bigger = { recording: { productionRows: { orders: 400_000 } } }
     expect(rule(scanned, bigger)).toEqual(['warn'])
     expect(rule(scanned)).toEqual([])
-    expect(rule({ ...scanned, transactions: 2 }, bigger)).toEqual([])
-    expect(rule({ ...scanned, scans: [], rowsWritten: [{ relation: 'orders', inserted: 0, updated: 400, deleted: 0, existedBefore: true }] }, { recording: { productionRows: { orders: 200_000_000 } } })).toEqual([])
-    expect(found(judged({ ...bigger, quiet: { migration: ran(scanned) } }), 'bulk-write')[0]?.title).toMatch(/8,000.*projected/)
+    const huge = { recording: { productionRows: { orders: 200_000_000 } } }
+    expect(rule({ ...scanned, transactions: 2 }, huge)).toEqual([])
+    expect(
+      rule(
+        {
+          ...scanned,
+          scans: [],
+          rowsWritten: [{ relation: 'orders', inserted: 0, updated: 400, deleted: 0, existedBefore: true }],
+        },
+        { recording: { productionRows: { orders: 200_000_000 } } },
+      ),
+    ).toEqual([])
+    expect(found(judged({ ...bigger, quiet: { migration: ran(scanned) } }), 'bulk-write')[0]?.title).toMatch(
+      /8,000.*projected/,
+    )
   })
 })
 
@@ -257,8 +334,12 @@ describe('summary by relation', () => {
     expect(summary([takenOn('orders', 'SHARE'), idx(AX)])).toMatchObject([
       { relation: 'orders', strongest: 'SHARE', blocksReads: true, blocksWrites: true },
     ])
-    expect(summary([idx(AX)])).toMatchObject([{ relation: 'orders', kind: 'table', blocksReads: true, blocksWrites: true }])
-    expect(summary([takenOn('orders', 'SHARE'), idx('SHARE UPDATE EXCLUSIVE')])).toMatchObject([{ blocksReads: false, blocksWrites: true }])
+    expect(summary([idx(AX)])).toMatchObject([
+      { relation: 'orders', kind: 'table', blocksReads: true, blocksWrites: true },
+    ])
+    expect(summary([takenOn('orders', 'SHARE'), idx('SHARE UPDATE EXCLUSIVE')])).toMatchObject([
+      { blocksReads: false, blocksWrites: true },
+    ])
   })
   it('locks that only the timed pass met count', () => {
     expect(summary([], { timed: { locks: [span('users', 'SHARE', 5, 6)] } })).toMatchObject([
@@ -272,7 +353,9 @@ describe('summary by relation', () => {
       p.wait({ release: 'new', operation: 'put', connection: 1 }, 'orders', 100, 200, plain),
       { ...p.wait({ release: 'new', operation: 'put', connection: 3 }, 'users', 100, 900, plain), behind: null },
     ]
-    const [row] = summary([takenOn('orders', AX)], { timed: { locks: [span('orders', AX, 20, 22), span('orders', AX, 50, 52, { transaction: 2 })], waits } })
+    const [row] = summary([takenOn('orders', AX)], {
+      timed: { locks: [span('orders', AX, 20, 22), span('orders', AX, 50, 52, { transaction: 2 })], waits },
+    })
     expect(row).toMatchObject({ heldMs: { lowMs: 50, highMs: 52 }, sessionsBlocked: 2 })
     expect(row?.longestWaitMs?.highMs).toBeCloseTo(101.2)
     expect(row?.blockedTotalMs?.lowMs).toBeCloseTo(180 - 3.6)

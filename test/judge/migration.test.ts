@@ -23,7 +23,10 @@ describe('the migration fails', () => {
   })
   it('half applied or rolled back as a whole', () => {
     const text = (halfApplied: string[]) =>
-      found(judged({ quiet: { migration: failing('23505'), leftovers: { ...none, halfApplied } } }), 'migration-fails')[0]?.evidence.join(' ')
+      found(
+        judged({ quiet: { migration: failing('23505'), leftovers: { ...none, halfApplied } } }),
+        'migration-fails',
+      )[0]?.evidence.join(' ')
     expect(text(['1.sql#1', '1.sql#2'])).toMatch(/2 statement.*half migrated/)
     expect(text([])).toMatch(/rolled back/)
   })
@@ -48,7 +51,13 @@ describe('the migration fails', () => {
 })
 
 describe('deadlocks', () => {
-  const deadlock = (involvesMigration: boolean) => ({ atMs: 1, victim: 'old put', participants: ['old put', 'migration'], involvesMigration, statement: plain.id })
+  const deadlock = (involvesMigration: boolean) => ({
+    atMs: 1,
+    victim: 'old put',
+    participants: ['old put', 'migration'],
+    involvesMigration,
+    statement: plain.id,
+  })
   it('with the migration in the cycle fail, among operations alone they do not', () => {
     const report = judged({ timed: { deadlocks: [deadlock(true), deadlock(false)] } })
     expect(severities(report, 'deadlock')).toEqual(['fail'])
@@ -87,14 +96,22 @@ describe('data checks', () => {
     expect(report.verdict).toBe(fails ? 'fail' : 'pass')
   })
   it('says when only traffic breaks it', () => {
-    const title = (quiet: number) => found(judged({ quiet: { dataChecks: check(0, quiet) }, timed: { dataChecks: check(0, 1) } }), 'data-check-fails')[0]?.title
+    const title = (quiet: number) =>
+      found(
+        judged({ quiet: { dataChecks: check(0, quiet) }, timed: { dataChecks: check(0, 1) } }),
+        'data-check-fails',
+      )[0]?.title
     expect(title(0)).toMatch(/under traffic/)
     expect(title(1)).not.toMatch(/under traffic/)
   })
 })
 
 describe('errors of traffic', () => {
-  const error = (sqlstate: string, phases: TimedPass['errors'][number]['phases'], over: Partial<TimedPass['errors'][number]> = {}) => ({
+  const error = (
+    sqlstate: string,
+    phases: TimedPass['errors'][number]['phases'],
+    over: Partial<TimedPass['errors'][number]> = {},
+  ) => ({
     release: 'old' as const,
     operation: 'get',
     error: { sqlstate, condition: 'c', message: 'm', objects: [] },
@@ -129,21 +146,44 @@ describe('errors of traffic', () => {
     expect(rule(error('40P01', { migrate: 1 }))).toEqual([])
   })
   it('that the matrix explains are told there', () => {
-    const compat = [cell('old', 'get', 'before'), cell('old', 'get', 'T1', '42703'), cell('old', 'put', 'T1', null, '0A000')]
-    const errors = [error('42703', { rollout: 9 }), error('0A000', { migrate: 2 }, { operation: 'put' }), error('23502', { rollout: 1 })]
+    const compat = [
+      cell('old', 'get', 'before'),
+      cell('old', 'get', 'T1', '42703'),
+      cell('old', 'put', 'T1', null, '0A000'),
+    ]
+    const errors = [
+      error('42703', { rollout: 9 }),
+      error('0A000', { migrate: 2 }, { operation: 'put' }),
+      error('23502', { rollout: 1 }),
+    ]
     const report = judged({ quiet: { compat }, timed: { errors } })
-    expect(found(report, 'traffic-errors').map((f) => f.title).join()).toMatch(/23502/)
+    expect(
+      found(report, 'traffic-errors')
+        .map((f) => f.title)
+        .join(),
+    ).toMatch(/23502/)
     expect(found(report, 'traffic-errors')).toHaveLength(1)
     expect(found(report, 'old-code-breaks')[0]?.evidence.join(' ')).toMatch(/9 requests/)
   })
   it('of the other release or another operation are not explained by it', () => {
     const compat = [cell('new', 'get', 'T1', '42703'), cell('old', 'put', 'T1', '42703')]
-    expect(severities(judged({ quiet: { compat }, timed: { errors: [error('42703', { rollout: 1 })] } }), 'traffic-errors')).toEqual(['fail'])
+    expect(
+      severities(judged({ quiet: { compat }, timed: { errors: [error('42703', { rollout: 1 })] } }), 'traffic-errors'),
+    ).toEqual(['fail'])
   })
 })
 
 describe('waits of the migration', () => {
-  const wait = (lowMs: number) => ({ statement: plain.id, lockType: 'virtualxid', relation: null, mode: 'SHARE', startMs: p.around(1), endMs: p.around(2), waitedMs: { lowMs, highMs: lowMs + 50 }, waitedFor: ['old get'] })
+  const wait = (lowMs: number) => ({
+    statement: plain.id,
+    lockType: 'virtualxid',
+    relation: null,
+    mode: 'SHARE',
+    startMs: p.around(1),
+    endMs: p.around(2),
+    waitedMs: { lowMs, highMs: lowMs + 50 },
+    waitedFor: ['old get'],
+  })
   it('are told from a second on', () => {
     expect(severities(judged({ timed: { migrationWaits: [wait(1_000)] } }), 'migration-waited')).toEqual([])
     expect(severities(judged({ timed: { migrationWaits: [wait(1_001)] } }), 'migration-waited')).toEqual(['info'])
@@ -151,11 +191,20 @@ describe('waits of the migration', () => {
 })
 
 describe('inconclusive', () => {
-  const late = { ratePerSecond: 100, connections: 10, lagP50Ms: 1, lagP99Ms: 300, eventLoopUtilisation: 0.2, baselineMaxQueue: 0, baselineDropped: 0 }
+  const late = {
+    ratePerSecond: 100,
+    connections: 10,
+    lagP50Ms: 1,
+    lagP99Ms: 300,
+    eventLoopUtilisation: 0.2,
+    baselineMaxQueue: 0,
+    baselineDropped: 0,
+  }
 
   it('beats warn and pass, not fail: what was proved stays proved', () => {
     expect(judged({ timed: { generator: late } }).verdict).toBe('inconclusive')
-    const held = (ms: number) => judged({ timed: { generator: late, locks: [span('orders', 'ACCESS EXCLUSIVE', ms, ms)] } })
+    const held = (ms: number) =>
+      judged({ timed: { generator: late, locks: [span('orders', 'ACCESS EXCLUSIVE', ms, ms)] } })
     expect(held(500).verdict).toBe('inconclusive')
     expect(held(5_000).verdict).toBe('fail')
     // Worst first, and the headline is the worst.
@@ -170,10 +219,14 @@ describe('inconclusive', () => {
       expect(report.verdict).toBe('inconclusive')
       expect(severities(report, 'incomplete')).toEqual(['inconclusive'])
     }
-    expect(judged({ recording: { passes: passes.slice(0, 1) } }).budgets.find((b) => b.metric === 'lock.held')?.status).toBe('not measured')
+    expect(
+      judged({ recording: { passes: passes.slice(0, 1) } }).budgets.find((b) => b.metric === 'lock.held')?.status,
+    ).toBe('not measured')
   })
   it('when the rehearsal was stopped, whatever is there', () => {
-    const report = judged({ recording: { complete: false, stopped: { code: 'DISK_FULL', message: 'the disk is full' } } })
+    const report = judged({
+      recording: { complete: false, stopped: { code: 'DISK_FULL', message: 'the disk is full' } },
+    })
     expect(report.verdict).toBe('inconclusive')
     expect(report.headline).toContain('the disk is full')
   })

@@ -113,5 +113,9 @@ const uses = new Map<number, SessionUse>([
 
 export const nameOf = (pid: number): string => {
   const use = uses.get(pid)
-  return pid === MIGRATION ? 'migration' : use ? `${use.release} #${use.connection} ${use.operation ?? ''}` : 'another session'
+  return pid === MIGRATION
+    ? 'migration'
+    : use
+      ? `${use.release} #${use.connection} ${use.operation ?? ''}`
+      : 'another session'
 }

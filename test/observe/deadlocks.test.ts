@@ -8,12 +8,14 @@ const DETAIL = [
   'Process 41 waits for AccessExclusiveLock on relation 16384 of database 5; blocked by process 7.',
   'Process 7 waits for ROW EXCLUSIVE on relation 16390 of database 5; blocked by process 41.',
   'Process 41: lock table a',
-  'Process 7: update b set name = \'Process 99\'',
+  "Process 7: update b set name = 'Process 99'",
 ].join('\n')
 
 describe('deadlocks', () => {
   it('the processes of the cycle, each once', () => {
-    expect(cyclePids('Process 41 waits for x; blocked by process 7.\nProcess 7 waits for y; blocked by process 41.')).toEqual([41, 7])
+    expect(
+      cyclePids('Process 41 waits for x; blocked by process 7.\nProcess 7 waits for y; blocked by process 41.'),
+    ).toEqual([41, 7])
     expect(cyclePids('')).toEqual([])
   })
 
@@ -25,25 +27,54 @@ describe('deadlocks', () => {
   const nameOf = (pid: number): string | null => (pid === 7 ? 'old put' : null)
 
   it('traffic is the victim of a cycle with the migration', () => {
-    expect(deadlocks([{ atMs: 5, pid: 7, detail: DETAIL, by: 'new get', statement: null }], 41, nameOf, statementAt)).toEqual([
+    expect(
+      deadlocks([{ atMs: 5, pid: 7, detail: DETAIL, by: 'new get', statement: null }], 41, nameOf, statementAt),
+    ).toEqual([
       { atMs: 5, victim: 'new get', participants: ['migration', 'new get'], involvesMigration: true, statement: 'a#9' },
     ])
   })
 
   it('the migration is the victim; the other is named by what it was seen doing', () => {
-    expect(deadlocks([{ atMs: 5, pid: 41, detail: DETAIL, by: 'migration', statement: 'a#2' }], 41, nameOf, statementAt)).toEqual([
-      { atMs: 5, victim: 'migration', participants: ['migration', 'old put'], involvesMigration: true, statement: 'a#2' },
+    expect(
+      deadlocks([{ atMs: 5, pid: 41, detail: DETAIL, by: 'migration', statement: 'a#2' }], 41, nameOf, statementAt),
+    ).toEqual([
+      {
+        atMs: 5,
+        victim: 'migration',
+        participants: ['migration', 'old put'],
+        involvesMigration: true,
+        statement: 'a#2',
+      },
     ])
   })
 
   it('a cycle of traffic alone, with somebody whom nobody saw', () => {
-    const [found] = deadlocks([{ atMs: 5, pid: 7, detail: DETAIL, by: 'new get', statement: null }], 1, () => null, statementAt)
-    expect(found).toMatchObject({ participants: ['another session', 'new get'], involvesMigration: false, statement: null })
+    const [found] = deadlocks(
+      [{ atMs: 5, pid: 7, detail: DETAIL, by: 'new get', statement: null }],
+      1,
+      () => null,
+      statementAt,
+    )
+    expect(found).toMatchObject({
+      participants: ['another session', 'new get'],
+      involvesMigration: false,
+      statement: null,
+    })
   })
 
   it('without a detail there is only the victim', () => {
     const report = { atMs: 5, pid: null, detail: '', statement: null }
-    expect(deadlocks([{ ...report, by: 'old put' }, { ...report, by: 'migration' }], 1, nameOf, statementAt)).toMatchObject([
+    expect(
+      deadlocks(
+        [
+          { ...report, by: 'old put' },
+          { ...report, by: 'migration' },
+        ],
+        1,
+        nameOf,
+        statementAt,
+      ),
+    ).toMatchObject([
       { participants: ['old put'], involvesMigration: false },
       { participants: ['migration'], involvesMigration: true },
     ])
@@ -98,7 +129,11 @@ describe('which session was which', () => {
   for (const one of [
     look(100, [granted(2, 'orders', 'SHARE')]),
     look(110, [waiting(2, 'orders', 'SHARE', [3, 1]), granted(1, 'orders', 'SHARE')]),
-    look(120, [waiting(2, 'orders', 'SHARE', [3]), waiting(3, 'orders', 'SHARE', [99]), waiting(99, 'users', 'SHARE', [1])]),
+    look(120, [
+      waiting(2, 'orders', 'SHARE', [3]),
+      waiting(3, 'orders', 'SHARE', [99]),
+      waiting(99, 'users', 'SHARE', [1]),
+    ]),
   ])
     pids.look(one, (pid) => sessions.get(pid) ?? null)
 

@@ -30,7 +30,10 @@ describe('clockOffset', () => {
     ],
   ])('%s', (_, looks, expected) => {
     const offset = clockOffset(looks)
-    if (expected === null) return expect(offset).toBeNull()
+    if (expected === null) {
+      expect(offset).toBeNull()
+      return
+    }
     expect(offset?.lowMs).toBeCloseTo(expected.lowMs, 6)
     expect(offset?.highMs).toBeCloseTo(expected.highMs, 6)
   })

@@ -193,24 +193,27 @@ describe('with looks', () => {
     })
   })
 
-  it.each(['55P03', '40P01', '57014'])('a lock behind the one that was waited for in vain (%s) was never asked for', (sqlstate) => {
-    const input = {
-      ...explicit,
-      statements: [run('a#1', 100, 2_105, 1, failed(sqlstate))],
-      transactions: [{ ordinal: 1, end: { sentMs: 100, readyMs: 2_105 } }],
-      taken: new Map([['a#1', [taken('users', 'SHARE'), taken('orders', AX), taken('orders_idx', AX)]]]),
-    }
-    const looks = [110, 1_000, 2_090].map((ms) =>
-      look(ms, [granted(MIGRATION, 'users', 'SHARE'), waiting(MIGRATION, 'orders', AX, [2], 102)]),
-    )
-    const spans = lockSpans(spanInput({ ...input, looks }))
-    expect(spans.map((s) => [s.relation, s.grantedMs !== null])).toEqual([
-      ['users', true],
-      ['orders', false],
-    ])
-    // When nobody saw the waiting, nothing is known about the order.
-    expect(lockSpans(spanInput(input))).toHaveLength(3)
-  })
+  it.each(['55P03', '40P01', '57014'])(
+    'a lock behind the one that was waited for in vain (%s) was never asked for',
+    (sqlstate) => {
+      const input = {
+        ...explicit,
+        statements: [run('a#1', 100, 2_105, 1, failed(sqlstate))],
+        transactions: [{ ordinal: 1, end: { sentMs: 100, readyMs: 2_105 } }],
+        taken: new Map([['a#1', [taken('users', 'SHARE'), taken('orders', AX), taken('orders_idx', AX)]]]),
+      }
+      const looks = [110, 1_000, 2_090].map((ms) =>
+        look(ms, [granted(MIGRATION, 'users', 'SHARE'), waiting(MIGRATION, 'orders', AX, [2], 102)]),
+      )
+      const spans = lockSpans(spanInput({ ...input, looks }))
+      expect(spans.map((s) => [s.relation, s.grantedMs !== null])).toEqual([
+        ['users', true],
+        ['orders', false],
+      ])
+      // When nobody saw the waiting, nothing is known about the order.
+      expect(lockSpans(spanInput(input))).toHaveLength(3)
+    },
+  )
 
   it('a statement that waited, got its lock and failed later did hold it', () => {
     const span = only({
@@ -256,7 +259,8 @@ describe('with looks', () => {
       ],
       taken: new Map([['a#1', [taken('orders', AX), taken('orders', 'SHARE')].slice(0, 1)]]),
       pids: [MIGRATION, 77].slice(0, 1),
-      relationOf: (oid) => (oid === 100 ? null : { relation: 'orders', kind: 'table', table: 'orders', existedBefore: true }),
+      relationOf: (oid) =>
+        oid === 100 ? null : { relation: 'orders', kind: 'table', table: 'orders', existedBefore: true },
     })
     expect(span.how).toBe('client stamps')
     expect(span.grantedMs).toEqual({ lowMs: 100, highMs: 110 })
@@ -308,7 +312,8 @@ describe('never on the wrong side', () => {
   /** Park and Miller's generator. */
   const random = (seed: number) => {
     let state = seed
-    return (low: number, high: number) => low + ((state = (state * 48_271) % 2_147_483_647) / 2_147_483_647) * (high - low)
+    return (low: number, high: number) =>
+      low + ((state = (state * 48_271) % 2_147_483_647) / 2_147_483_647) * (high - low)
   }
   const inside = (what: string, truth: number, bracket: Bracket | null): void => {
     if (!bracket) throw new Error(`${what}: no bracket`)
@@ -327,11 +332,13 @@ describe('never on the wrong side', () => {
       const known = between(0, 1) < 0.7
       const gaveUp = waits && between(0, 1) < 0.2
       const end = grantedAt + between(0.1, 100)
-      const commit = autocommit || gaveUp ? { sentMs: start, readyMs: end } : { sentMs: end + between(0, 100), readyMs: 0 }
-      const released = autocommit || gaveUp ? end - between(0, Math.min(0.1, end - grantedAt)) : commit.sentMs + between(0, 2)
+      const commit =
+        autocommit || gaveUp ? { sentMs: start, readyMs: end } : { sentMs: end + between(0, 100), readyMs: 0 }
+      const released =
+        autocommit || gaveUp ? end - between(0, Math.min(0.1, end - grantedAt)) : commit.sentMs + between(0, 2)
       if (commit.readyMs === 0) commit.readyMs = released + between(0, 1)
       const looks: Look[] = []
-      for (let t = 90 + between(0, 15); t < commit.readyMs + 30; ) {
+      for (let t = 90 + between(0, 15); t < commit.readyMs + 30;) {
         const width = between(0.2, 6)
         // The lock table was read at one instant in here.
         const at = t + between(0, width)
@@ -347,7 +354,9 @@ describe('never on the wrong side', () => {
       const error = between(0.05, 2)
       const spans = lockSpans(
         spanInput({
-          statements: [run('a#1', start, autocommit || gaveUp ? commit.readyMs : end, 1, gaveUp ? failed('55P03') : { ok: true })],
+          statements: [
+            run('a#1', start, autocommit || gaveUp ? commit.readyMs : end, 1, gaveUp ? failed('55P03') : { ok: true }),
+          ],
           transactions: [{ ordinal: 1, end: commit }],
           taken: known ? takes : new Map(),
           looks,
@@ -358,7 +367,16 @@ describe('never on the wrong side', () => {
       expect(spans).toHaveLength(1)
       const [span] = spans
       if (!span) continue
-      const what = JSON.stringify({ i, asked, grantedAt, released, gaveUp, autocommit, span, looks: looks.map((l) => [l.fromMs, l.toMs, l.locks.map((x) => x.granted)]) })
+      const what = JSON.stringify({
+        i,
+        asked,
+        grantedAt,
+        released,
+        gaveUp,
+        autocommit,
+        span,
+        looks: looks.map((l) => [l.fromMs, l.toMs, l.locks.map((x) => x.granted)]),
+      })
       inside(`asked ${what}`, asked, span.askedMs)
       inside(`released ${what}`, released, span.releasedMs)
       // Nobody can tell a lock that was never granted when no look saw the wait.

@@ -72,7 +72,11 @@ describe('one wait', () => {
   })
 
   it('the offset of the clocks is its uncertainty', () => {
-    const wait = one({ looks, settled: [settled(3, 199, 501)], offset: { lowMs: OFFSET_MS - 3, highMs: OFFSET_MS + 2 } })
+    const wait = one({
+      looks,
+      settled: [settled(3, 199, 501)],
+      offset: { lowMs: OFFSET_MS - 3, highMs: OFFSET_MS + 2 },
+    })
     expect(wait.startMs).toEqual({ lowMs: 198, highMs: 203 })
     expect(wait.waitedMs).toEqual({ lowMs: 297, highMs: 303 })
   })
@@ -123,12 +127,19 @@ describe('one wait', () => {
 
 describe('which waits', () => {
   it('neither those of the migration nor those of strangers', () => {
-    const looks = [look(210, [waiting(MIGRATION, 'orders', 'SHARE', [2], 200), waiting(99, 'orders', 'SHARE', [1], 200)])]
+    const looks = [
+      look(210, [waiting(MIGRATION, 'orders', 'SHARE', [2], 200), waiting(99, 'orders', 'SHARE', [1], 200)]),
+    ]
     expect(waits({ looks })).toEqual([])
   })
 
   it('two waits of one session for the same lock are told apart by the time of the server', () => {
-    const looks = [look(210, [holds, put(200)]), look(220, [holds, put(200.3)]), look(230, [holds, put(226)]), look(240)]
+    const looks = [
+      look(210, [holds, put(200)]),
+      look(220, [holds, put(200.3)]),
+      look(230, [holds, put(226)]),
+      look(240),
+    ]
     expect(waits({ looks }).map((w) => Math.floor(w.startMs.lowMs))).toEqual([200, 226])
   })
 
@@ -147,7 +158,10 @@ describe('which waits', () => {
   })
 
   it('one for each lock that a session waits for, one for each session', () => {
-    const looks = [look(210, [holds, put(200), put(201, [MIGRATION], 5)]), look(220, [holds, put(200), put(201, [1], 5)])]
+    const looks = [
+      look(210, [holds, put(200), put(201, [MIGRATION], 5)]),
+      look(220, [holds, put(200), put(201, [1], 5)]),
+    ]
     expect(waits({ looks }).map((w) => `${w.release} ${w.connection}`)).toEqual(['old 2', 'new 2'])
     const moved = [look(210, [holds, put(200)]), look(220, [holds, waiting(3, 'users', 'ROW EXCLUSIVE', [1], 215)])]
     expect(waits({ looks: moved }).map((w) => w.relation)).toEqual(['orders', 'users'])
@@ -225,7 +239,8 @@ describe('behind which statement', () => {
 describe('never on the wrong side', () => {
   const random = (seed: number) => {
     let state = seed
-    return (low: number, high: number) => low + ((state = (state * 48_271) % 2_147_483_647) / 2_147_483_647) * (high - low)
+    return (low: number, high: number) =>
+      low + ((state = (state * 48_271) % 2_147_483_647) / 2_147_483_647) * (high - low)
   }
   it('whatever the sampler saw', () => {
     const between = random(4_711)
@@ -241,7 +256,7 @@ describe('never on the wrong side', () => {
       const looks: Look[] = []
       // The server stamps a wait a moment after it began.
       const stampedAt = start + between(0, 12)
-      for (let t = 140 + between(0, 12); t < answered + 30; ) {
+      for (let t = 140 + between(0, 12); t < answered + 30;) {
         const width = between(0.2, 4)
         const at = t + between(0, width)
         looks.push(look(t, at >= start && at < end ? [holds, put(at < stampedAt ? null : start)] : [holds], width))
@@ -308,14 +323,16 @@ describe('blocked groups', () => {
   })
 
   it('by release, operation, relation and mode', () => {
-    expect(groups[0]?.by.map((b) => `${b.release} ${b.operation} ${b.relation} ${b.mode} ${b.sessions} ${b.waits}`).sort()).toEqual([
-      'new put orders ROW EXCLUSIVE 1 1',
-      'old put orders ROW EXCLUSIVE 1 1',
-    ])
+    expect(
+      groups[0]?.by.map((b) => `${b.release} ${b.operation} ${b.relation} ${b.mode} ${b.sessions} ${b.waits}`).sort(),
+    ).toEqual(['new put orders ROW EXCLUSIVE 1 1', 'old put orders ROW EXCLUSIVE 1 1'])
   })
 
   it('counts a session that waited twice once', () => {
-    const twice = waitInput({ ...held, looks: [look(210, rows(put(200))), look(220), look(230, rows(put(225))), look(240)] })
+    const twice = waitInput({
+      ...held,
+      looks: [look(210, rows(put(200))), look(220), look(230, rows(put(225))), look(240)],
+    })
     expect(blockedGroups(trafficWaits(twice), twice, nameOf)[0]).toMatchObject({
       sessions: 1,
       waits: 2,
@@ -328,14 +345,39 @@ describe('blocked groups', () => {
     expect(group?.worst.atMs).toBe(230)
     expect(group?.worst.sessions).toEqual([
       { name: 'migration', lockType: 'relation', relation: 'orders', mode: 'SHARE', waitingMs: null, blockedBy: [] },
-      { name: 'old #2 put', lockType: 'relation', relation: 'orders', mode: 'ROW EXCLUSIVE', waitingMs: 30.75, blockedBy: [0] },
-      { name: 'new #2 put', lockType: 'relation', relation: 'orders', mode: 'ROW EXCLUSIVE', waitingMs: 15.75, blockedBy: [0, 1] },
-      { name: 'old #1 get', lockType: 'relation', relation: 'orders', mode: 'ROW SHARE', waitingMs: 5.75, blockedBy: [2] },
+      {
+        name: 'old #2 put',
+        lockType: 'relation',
+        relation: 'orders',
+        mode: 'ROW EXCLUSIVE',
+        waitingMs: 30.75,
+        blockedBy: [0],
+      },
+      {
+        name: 'new #2 put',
+        lockType: 'relation',
+        relation: 'orders',
+        mode: 'ROW EXCLUSIVE',
+        waitingMs: 15.75,
+        blockedBy: [0, 1],
+      },
+      {
+        name: 'old #1 get',
+        lockType: 'relation',
+        relation: 'orders',
+        mode: 'ROW SHARE',
+        waitingMs: 5.75,
+        blockedBy: [2],
+      },
     ])
   })
 
   it('of several locks of the root, the one in the way is shown', () => {
-    const many = [granted(MIGRATION, 'users', 'ACCESS EXCLUSIVE'), granted(MIGRATION, 'orders', 'ROW SHARE'), ...rows(put(200))]
+    const many = [
+      granted(MIGRATION, 'users', 'ACCESS EXCLUSIVE'),
+      granted(MIGRATION, 'orders', 'ROW SHARE'),
+      ...rows(put(200)),
+    ]
     const simple = waitInput({ ...held, looks: [look(210, many), look(220)] })
     const [group] = blockedGroups(trafficWaits(simple), simple, nameOf)
     expect(group?.worst.sessions[0]).toMatchObject({ name: 'migration', relation: 'orders', mode: 'SHARE' })
@@ -352,7 +394,14 @@ describe('blocked groups', () => {
     expect(group?.worst.sessions).toEqual([
       { name: 'old #1 get', lockType: 'relation', relation: null, mode: '', waitingMs: null, blockedBy: [] },
       { name: 'migration', lockType: 'relation', relation: 'orders', mode: 'SHARE', waitingMs: 110.75, blockedBy: [0] },
-      { name: 'old #2 put', lockType: 'relation', relation: 'orders', mode: 'ROW EXCLUSIVE', waitingMs: 10.75, blockedBy: [1] },
+      {
+        name: 'old #2 put',
+        lockType: 'relation',
+        relation: 'orders',
+        mode: 'ROW EXCLUSIVE',
+        waitingMs: 10.75,
+        blockedBy: [1],
+      },
     ])
   })
 
@@ -363,7 +412,11 @@ describe('blocked groups', () => {
       statements: held.statements,
       spans,
       looks: [
-        look(210, [put(200), waiting(2, 'users', 'ACCESS SHARE', [MIGRATION], 140), waiting(5, 'items', 'SHARE', [99], 1)]),
+        look(210, [
+          put(200),
+          waiting(2, 'users', 'ACCESS SHARE', [MIGRATION], 140),
+          waiting(5, 'items', 'SHARE', [99], 1),
+        ]),
         look(220),
       ],
       settled: [settled(3, 199, 219), settled(2, 139, 219), settled(5, 0, 219)],
@@ -416,7 +469,9 @@ describe('waits of the migration', () => {
   })
 
   it('not for relation locks, which its spans show, and not for other sessions', () => {
-    const looks = [look(150, [waiting(MIGRATION, 'orders', 'SHARE', [2], 140), waiting(2, '', 'SHARE', [3], 140, 'transactionid')])]
+    const looks = [
+      look(150, [waiting(MIGRATION, 'orders', 'SHARE', [2], 140), waiting(2, '', 'SHARE', [3], 140, 'transactionid')]),
+    ]
     expect(migrationWaits(waitInput({ looks, statements }), nameOf)).toEqual([])
   })
 

@@ -31,7 +31,10 @@ beforeEach(async () => {
 
 const takes = (statement: string, ...locks: [string, LockMode][]): ReadonlyMap<string, LockTaken[]> =>
   new Map([
-    [statement, locks.map(([relation, mode]) => ({ relation, kind: 'table', table: relation, mode, existedBefore: true }))],
+    [
+      statement,
+      locks.map(([relation, mode]) => ({ relation, kind: 'table', table: relation, mode, existedBefore: true })),
+    ],
   ])
 
 const pass = async (texts: string[], over: Partial<TimedInput>): Promise<TimedPass> => {
@@ -53,7 +56,9 @@ function consistent(one: TimedPass): void {
     expect(wait.waitedMs.lowMs).toBeLessThanOrEqual(wait.waitedMs.highMs)
     expect(wait.startMs.lowMs).toBeLessThanOrEqual(wait.endMs.highMs)
   }
-  const lengths = one.series.map((s) => new Set(Object.values(s).flatMap((c) => (Array.isArray(c) ? [c.length] : []))).size)
+  const lengths = one.series.map(
+    (s) => new Set(Object.values(s).flatMap((c) => (Array.isArray(c) ? [c.length] : []))).size,
+  )
   expect(lengths.every((n) => n === 1)).toBe(true)
 }
 
@@ -61,7 +66,9 @@ describe('a lock that is held while traffic runs', () => {
   let one: TimedPass
   const events: RehearsalEvent[] = []
   beforeAll(async () => {
-    await owner.unsafe('drop table if exists a, b; create table a (id int primary key, v int not null default 0); insert into a select g from generate_series(1, 100) g; create table b as table a; grant all on a, b to app')
+    await owner.unsafe(
+      'drop table if exists a, b; create table a (id int primary key, v int not null default 0); insert into a select g from generate_series(1, 100) g; create table b as table a; grant all on a, b to app',
+    )
     one = await pass(['lock table a in share mode;\nselect pg_sleep(0.6);\n', 'alter table b add column w int;'], {
       taken: takes('1.sql#1', ['a', 'SHARE']),
       operations: [
@@ -78,7 +85,9 @@ update b set v = v + 1 where id = :id;
 `),
         ...newTraffic('-- name: read_w\nselect w from b limit 1;\n'),
       ],
-      checks: [{ name: 'all there', line: 1, file: 'checks.sql', sql: 'select 1 where (select count(*) from a) <> 100' }],
+      checks: [
+        { name: 'all there', line: 1, file: 'checks.sql', sql: 'select 1 where (select count(*) from a) <> 100' },
+      ],
       emit: (event) => events.push(event),
     })
   })
@@ -102,7 +111,13 @@ update b set v = v + 1 where id = :id;
 
   it('knows when the lock was held', () => {
     const span = one.locks.find((l) => l.relation === 'a')
-    expect(span).toMatchObject({ mode: 'SHARE', statement: '1.sql#1', existedBefore: true, blocksWrites: true, blocksReads: false })
+    expect(span).toMatchObject({
+      mode: 'SHARE',
+      statement: '1.sql#1',
+      existedBefore: true,
+      blocksWrites: true,
+      blocksReads: false,
+    })
     expect(span?.heldMs?.highMs).toBeGreaterThanOrEqual(600)
     const sleeper = one.migration.statements[1]
     expect(span?.grantedMs?.highMs).toBeLessThanOrEqual(sleeper?.startMs ?? 0)
@@ -115,22 +130,40 @@ update b set v = v + 1 where id = :id;
     const behind = one.waits.filter((w) => w.behind === '1.sql#1' && w.lockType === 'relation')
     expect(behind.length).toBeGreaterThanOrEqual(2)
     for (const wait of behind)
-      expect(wait).toMatchObject({ release: 'old', operation: 'write_a', relation: 'a', mode: 'ROW EXCLUSIVE', depth: 1, end: 'granted' })
+      expect(wait).toMatchObject({
+        release: 'old',
+        operation: 'write_a',
+        relation: 'a',
+        mode: 'ROW EXCLUSIVE',
+        depth: 1,
+        end: 'granted',
+      })
     // At 36 writes a second, one arrived in the first half of the 600 ms.
     expect(Math.max(...behind.map((w) => w.waitedMs.highMs))).toBeGreaterThan(200)
-    expect(one.waits.filter((w) => w.operation === 'read_a' || (w.operation === 'write_b' && w.behind === '1.sql#1'))).toEqual([])
-    for (const wait of behind) expect(wait.endMs.highMs).toBeGreaterThanOrEqual(one.locks[0]?.releasedMs.lowMs ?? Infinity)
+    expect(
+      one.waits.filter((w) => w.operation === 'read_a' || (w.operation === 'write_b' && w.behind === '1.sql#1')),
+    ).toEqual([])
+    for (const wait of behind)
+      expect(wait.endMs.highMs).toBeGreaterThanOrEqual(one.locks[0]?.releasedMs.lowMs ?? Infinity)
   })
 
   it('shows the group and its worst moment', () => {
     const group = one.blocked.find((b) => b.statement === '1.sql#1')
     expect(group?.by).toMatchObject([{ release: 'old', operation: 'write_a', relation: 'a', mode: 'ROW EXCLUSIVE' }])
-    expect(group?.worst.sessions[0]).toMatchObject({ name: 'migration', relation: 'a', mode: 'SHARE', waitingMs: null, blockedBy: [] })
+    expect(group?.worst.sessions[0]).toMatchObject({
+      name: 'migration',
+      relation: 'a',
+      mode: 'SHARE',
+      waitingMs: null,
+      blockedBy: [],
+    })
     const waiters = group?.worst.sessions.slice(1) ?? []
     expect(waiters.length).toBe(group?.sessions)
     for (const waiter of waiters) expect(waiter).toMatchObject({ relation: 'a', mode: 'ROW EXCLUSIVE', blockedBy: [0] })
     expect(waiters[0]?.name).toMatch(/^old #\d write_a$/)
-    expect(Math.max(...one.series.flatMap((s) => (s.release === 'old' ? s.blocked.map((n) => n ?? 0) : [])))).toBe(waiters.length)
+    expect(Math.max(...one.series.flatMap((s) => (s.release === 'old' ? s.blocked.map((n) => n ?? 0) : [])))).toBe(
+      waiters.length,
+    )
   })
 
   it('has checks, and a sampler and a clock that can be believed', () => {
@@ -148,7 +181,9 @@ update b set v = v + 1 where id = :id;
 })
 
 describe('a deadlock between migration and traffic', () => {
-  const migration = ['lock table b in access exclusive mode;\nselect pg_sleep(0.5);\nlock table a in access exclusive mode;']
+  const migration = [
+    'lock table b in access exclusive mode;\nselect pg_sleep(0.5);\nlock table a in access exclusive mode;',
+  ]
   const operations = oldTraffic(`
 -- name: both
 \\set id random(1, 100)
@@ -161,7 +196,10 @@ commit;
   // Whoever waits for deadlock_timeout looks for a cycle: only one side does.
   const patient = (role: string, other: string) =>
     admin.unsafe(`alter role ${role} set deadlock_timeout = '60s'; alter role ${other} set deadlock_timeout = '150ms'`)
-  const taken = new Map([...takes('1.sql#1', ['b', 'ACCESS EXCLUSIVE']), ...takes('1.sql#3', ['a', 'ACCESS EXCLUSIVE'])])
+  const taken = new Map([
+    ...takes('1.sql#1', ['b', 'ACCESS EXCLUSIVE']),
+    ...takes('1.sql#3', ['a', 'ACCESS EXCLUSIVE']),
+  ])
 
   it('the migration is the victim: it fails under traffic, nothing is rolled out', async () => {
     await patient('app', 'owner')
@@ -213,7 +251,10 @@ it('lock_timeout: fails only under traffic, and the lock was never granted', asy
   })
   await report.end()
   consistent(one)
-  expect(one.migration).toMatchObject({ failedStatement: '1.sql#2', outcome: { ok: false, error: { sqlstate: '55P03' } } })
+  expect(one.migration).toMatchObject({
+    failedStatement: '1.sql#2',
+    outcome: { ok: false, error: { sqlstate: '55P03' } },
+  })
   expect(one.locks).toHaveLength(1)
   expect(one.locks[0]).toMatchObject({ relation: 'a', grantedMs: null, heldMs: null })
   expect(one.locks[0]?.waitedMs.highMs).toBeGreaterThanOrEqual(60)
@@ -244,7 +285,9 @@ it('is stopped when the longest permitted time is over', async () => {
   expect(one.migration.statements).toHaveLength(2)
   expect(phases(one)).toEqual(['warmup', 'baseline', 'migrate', 'settled'])
   const [, sleeping] = one.migration.statements
-  expect(one.locks[0]?.heldMs?.highMs).toBeGreaterThanOrEqual((sleeping?.endMs ?? Infinity) - (sleeping?.startMs ?? 0) - 1)
+  expect(one.locks[0]?.heldMs?.highMs).toBeGreaterThanOrEqual(
+    (sleeping?.endMs ?? Infinity) - (sleeping?.startMs ?? 0) - 1,
+  )
 })
 
 describe('interrupted', () => {

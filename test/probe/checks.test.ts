@@ -42,7 +42,16 @@ describe('data checks', () => {
       check('after an error', 'select 1'),
     ])
     expect(results.map((r) => r.rows)).toEqual([0, 100, 1, 2, 1, null, null, 1])
-    expect(results.map((r) => r.error?.sqlstate ?? null)).toEqual([null, null, null, null, null, '42703', '22012', null])
+    expect(results.map((r) => r.error?.sqlstate ?? null)).toEqual([
+      null,
+      null,
+      null,
+      null,
+      null,
+      '42703',
+      '22012',
+      null,
+    ])
     expect(JSON.stringify(results)).not.toContain('secret')
   })
 
@@ -52,11 +61,17 @@ describe('data checks', () => {
   })
 
   it('cannot write, and leave no transaction open', async () => {
-    await owner.unsafe('create function sneak() returns setof int language sql as $$ insert into t values (0, 0) returning id $$').simple()
+    await owner
+      .unsafe(
+        'create function sneak() returns setof int language sql as $$ insert into t values (0, 0) returning id $$',
+      )
+      .simple()
     const [result] = await runChecks(admin, [check('writes', 'select * from sneak()')])
     expect(result?.error?.sqlstate).toBe('25006')
     await owner.unsafe('drop function sneak').simple()
-    expect(await admin.unsafe('select pg_current_xact_id_if_assigned() as x, now() = statement_timestamp() as fresh')).toMatchObject([{ x: null, fresh: true }])
+    expect(
+      await admin.unsafe('select pg_current_xact_id_if_assigned() as x, now() = statement_timestamp() as fresh'),
+    ).toMatchObject([{ x: null, fresh: true }])
   })
 
   it('before and after side by side', () => {
@@ -64,8 +79,15 @@ describe('data checks', () => {
     expect(
       dataChecks(
         [check('a', '', 3), check('b', '', 7), check('c', '', 9)],
-        [{ rows: 1, error: null }, { rows: null, error }],
-        [{ rows: 2, error: null }, { rows: 0, error: null }, { rows: null, error }],
+        [
+          { rows: 1, error: null },
+          { rows: null, error },
+        ],
+        [
+          { rows: 2, error: null },
+          { rows: 0, error: null },
+          { rows: null, error },
+        ],
       ),
     ).toEqual([
       { name: 'a', line: 3, rowsBefore: 1, rowsAfter: 2, error: null },
@@ -77,10 +99,16 @@ describe('data checks', () => {
 
 describe('leftovers', () => {
   it('INVALID indexes and NOT VALID constraints, of other schemas and domains too, and only new ones', async () => {
-    await owner.unsafe(`
+    await owner
+      .unsafe(
+        `
       create schema sales; create table sales.t (id int, v int); insert into sales.t values (1, 1), (1, 2);
-      alter table t add constraint old_check check (v < 100) not valid;`).simple()
-    await expect(owner.unsafe('create unique index concurrently t_v_idx on t (v)').simple()).rejects.toMatchObject({ code: '23505' })
+      alter table t add constraint old_check check (v < 100) not valid;`,
+      )
+      .simple()
+    await expect(owner.unsafe('create unique index concurrently t_v_idx on t (v)').simple()).rejects.toMatchObject({
+      code: '23505',
+    })
     const before = await readUnfinished(admin)
     expect(before).toEqual({
       invalidIndexes: [{ index: 't_v_idx', table: 't' }],
@@ -88,11 +116,17 @@ describe('leftovers', () => {
     })
     expect(newlyUnfinished(before, before)).toEqual({ invalidIndexes: [], notValidConstraints: [] })
 
-    await expect(owner.unsafe('create unique index concurrently t_id_idx on sales.t (id)').simple()).rejects.toMatchObject({ code: '23505' })
-    await owner.unsafe(`
+    await expect(
+      owner.unsafe('create unique index concurrently t_id_idx on sales.t (id)').simple(),
+    ).rejects.toMatchObject({ code: '23505' })
+    await owner
+      .unsafe(
+        `
       alter table t add constraint new_check check (v > -1) not valid;
       alter table sales.t add constraint old_check check (v > -1) not valid;
-      create domain positive as int; alter domain positive add constraint above check (value > 0) not valid;`).simple()
+      create domain positive as int; alter domain positive add constraint above check (value > 0) not valid;`,
+      )
+      .simple()
     expect(newlyUnfinished(before, await readUnfinished(admin))).toEqual({
       invalidIndexes: [{ index: 'sales.t_id_idx', table: 'sales.t' }],
       notValidConstraints: expect.arrayContaining([
@@ -102,17 +136,23 @@ describe('leftovers', () => {
       ]) as unknown,
     })
 
-    await owner.unsafe('drop index t_v_idx; drop index sales.t_id_idx; alter table t validate constraint new_check').simple()
+    await owner
+      .unsafe('drop index t_v_idx; drop index sales.t_id_idx; alter table t validate constraint new_check')
+      .simple()
     const after = newlyUnfinished(before, await readUnfinished(admin))
     expect(after.invalidIndexes).toEqual([])
     expect(after.notValidConstraints.map((c) => c.constraint).sort()).toEqual(['above', 'old_check'])
   })
 
   it("a partitioned table's index that waits for its partitions is none", async () => {
-    await owner.unsafe(`
+    await owner
+      .unsafe(
+        `
       create table part (id int) partition by range (id);
       create table part_1 partition of part for values from (0) to (10);
-      create index part_id_idx on only part (id);`).simple()
+      create index part_id_idx on only part (id);`,
+      )
+      .simple()
     expect((await readUnfinished(admin)).invalidIndexes).toEqual([])
   })
 })

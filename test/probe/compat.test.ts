@@ -45,11 +45,15 @@ async function withProbe<T>(operations: Operation[], use: (probe: CompatProbe) =
 
 const word = (outcome: Outcome | null): string => (outcome === null ? '-' : outcome.ok ? 'ok' : outcome.error.sqlstate)
 const cells = async (probe: CompatProbe): Promise<Record<string, string>> =>
-  Object.fromEntries((await probe.probe('s')).map((c) => [`${c.release} ${c.operation}`, `${word(c.fresh)} ${word(c.prepared)}`]))
+  Object.fromEntries(
+    (await probe.probe('s')).map((c) => [`${c.release} ${c.operation}`, `${word(c.fresh)} ${word(c.prepared)}`]),
+  )
 
 /** All that the tables hold. */
 const contents = async (): Promise<unknown> =>
-  owner.unsafe(`select (select json_agg(u order by id) from users u) as users, (select json_agg(c order by id) from child c) as child`)
+  owner.unsafe(
+    `select (select json_agg(u order by id) from users u) as users, (select json_agg(c order by id) from child c) as child`,
+  )
 
 describe('fresh and prepared', () => {
   const operations = [
@@ -105,7 +109,11 @@ select 1;
         'old insert': '42703 42703',
         'old all_columns': 'ok 0A000',
       })
-      await owner.unsafe(`alter table users rename column title to name; alter table users add column n int; update users set n = 1; alter table users alter column n set not null`).simple()
+      await owner
+        .unsafe(
+          `alter table users rename column title to name; alter table users add column n int; update users set n = 1; alter table users alter column n set not null`,
+        )
+        .simple()
       // EXPLAIN EXECUTE executes nothing: 23502 is the fresh column's.
       expect(await cells(probe)).toMatchObject({ 'old insert': '23502 ok' })
     })
@@ -150,12 +158,16 @@ describe('values', () => {
 -- name: flags; prepared: yes
 \\set yes true
 \\set json 5
-update users set active = :yes, extra = to_jsonb(:json::int) where id = 1;
+update users set active = :yes, extra = :json where id = 1;
+-- false or text where true and a number were meant would divide by zero
+select 1 / (:yes::boolean)::int, 1 / (jsonb_typeof(:json::jsonb) = 'number')::int;
 -- name: literal; prepared: yes
 \\set id random(1, :n)
 update users set extra = '{"a": true}', active = false where id = :id;
 `)
-    await withProbe(operations, async (probe) => expect(await cells(probe)).toEqual({ 'old flags': 'ok ok', 'old literal': 'ok ok' }))
+    await withProbe(operations, async (probe) =>
+      expect(await cells(probe)).toEqual({ 'old flags': 'ok ok', 'old literal': 'ok ok' }),
+    )
   })
 
   it('are the same on every state', async () => {
@@ -168,15 +180,20 @@ update users set extra = '{"a": true}', active = false where id = :id;
       expect(new Set(Object.values(first)).size).toBeGreaterThan(1)
       expect(await cells(probe)).toEqual(first)
     })
-    await withProbe(operations, async (probe) => expect(new Set(Object.values(await cells(probe))).size).toBeGreaterThan(1))
+    await withProbe(operations, async (probe) =>
+      expect(new Set(Object.values(await cells(probe))).size).toBeGreaterThan(1),
+    )
   })
 })
 
 describe('everything is rolled back', () => {
   it('a deferred constraint fails as it would at COMMIT', async () => {
-    await withProbe(OLD('-- name: orphan; prepared: yes\ninsert into child (user_id) values (5000);\n'), async (probe) => {
-      expect(await cells(probe)).toEqual({ 'old orphan': '23503 ok' })
-    })
+    await withProbe(
+      OLD('-- name: orphan; prepared: yes\ninsert into child (user_id) values (5000);\n'),
+      async (probe) => {
+        expect(await cells(probe)).toEqual({ 'old orphan': '23503 ok' })
+      },
+    )
   })
 
   it('scripts with a transaction of their own', async () => {
@@ -232,12 +249,18 @@ insert into child (user_id) values (5);
               return tx`select id from child where user_id = 2`
             }),
         },
-        options: { run: (sql) => sql.begin('isolation level serializable', (tx) => [tx`insert into child (user_id) values (3)`]) },
+        options: {
+          run: (sql) => sql.begin('isolation level serializable', (tx) => [tx`insert into child (user_id) values (3)`]),
+        },
         nested: {
           run: (sql) =>
             sql.begin(async (tx) => {
               await tx.savepoint((inner) => inner`insert into child (user_id) values (4)`)
-              await tx.savepoint(async (inner) => { await inner`select 1/0` }).catch(() => undefined)
+              await tx
+                .savepoint(async (inner) => {
+                  await inner`select 1/0`
+                })
+                .catch(() => undefined)
               await tx`insert into child (user_id) values (5)`
             }),
         },

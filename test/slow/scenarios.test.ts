@@ -64,16 +64,21 @@ function sound({ report, quiet, timed }: Rehearsed): void {
 function safe(run: Rehearsed): void {
   sound(run)
   const { report, quiet, timed } = run
-  expect(report.findings.filter((f) => f.severity !== 'info').map((f) => f.title), told(report)).toEqual([])
+  expect(
+    report.findings.filter((f) => f.severity !== 'info').map((f) => f.title),
+    told(report),
+  ).toEqual([])
   expect(report.verdict).toBe('pass')
   expect(report.budgets.map((b) => b.status)).toEqual(report.budgets.map(() => 'ok'))
   expect(timed.errors.filter((e) => !e.hidden)).toEqual([])
-  for (const check of [...quiet.dataChecks, ...timed.dataChecks]) expect(check).toMatchObject({ rowsAfter: 0, error: null })
+  for (const check of [...quiet.dataChecks, ...timed.dataChecks])
+    expect(check).toMatchObject({ rowsAfter: 0, error: null })
   if (quiet.rollback) {
     expect(quiet.rollback.run.outcome).toEqual({ ok: true })
     expect(breaks(quiet, 'old', 'rolled-back')).toEqual({})
   }
-  for (const state of quiet.states.filter((s) => s.kind !== 'rolled-back')) expect(breaks(quiet, 'old', state.id)).toEqual({})
+  for (const state of quiet.states.filter((s) => s.kind !== 'rolled-back'))
+    expect(breaks(quiet, 'old', state.id)).toEqual({})
   expect(breaks(quiet, 'new', finalState(quiet))).toEqual({})
 }
 
@@ -146,14 +151,20 @@ describe('an index on a busy table', () => {
         expect(wait).toMatchObject({ relation: 'orders', mode: 'ROW EXCLUSIVE' })
         expect(['place_order', 'pay_order', 'ship_order']).toContain(wait.operation)
       }
-      expect(behind.filter((w) => ['get_product', 'browse_category', 'customer_orders', 'order_details', 'open_orders'].includes(w.operation))).toEqual([])
+      expect(
+        behind.filter((w) =>
+          ['get_product', 'browse_category', 'customer_orders', 'order_details', 'open_orders'].includes(w.operation),
+        ),
+      ).toEqual([])
       const group = timed.blocked.find((b) => b.statement.endsWith(`${index}#2`))
       expect(group?.sessions).toBeGreaterThan(0)
       const root = group?.worst.sessions.find((s) => s.name === 'migration')
       expect(root).toMatchObject({ relation: 'orders', mode: 'SHARE', blockedBy: [] })
-      expect(quiet.operationLocks.filter((l) => l.relation === 'orders' && l.mode === 'ROW EXCLUSIVE').map((l) => `${l.release} ${l.operation}`)).toEqual(
-        expect.arrayContaining(['old place_order', 'old pay_order', 'old ship_order', 'new place_order']),
-      )
+      expect(
+        quiet.operationLocks
+          .filter((l) => l.relation === 'orders' && l.mode === 'ROW EXCLUSIVE')
+          .map((l) => `${l.release} ${l.operation}`),
+      ).toEqual(expect.arrayContaining(['old place_order', 'old pay_order', 'old ship_order', 'new place_order']))
     })
 
     it('breaks no code', () => {
@@ -172,7 +183,9 @@ describe('an index on a busy table', () => {
       blocksWrites: false,
     })
     const build = quiet.migration.statements.find((s) => s.statement.endsWith('#2'))
-    expect(build?.work?.locks.filter((l) => l.relation === 'orders').map((l) => l.mode)).toEqual(['SHARE UPDATE EXCLUSIVE'])
+    expect(build?.work?.locks.filter((l) => l.relation === 'orders').map((l) => l.mode)).toEqual([
+      'SHARE UPDATE EXCLUSIVE',
+    ])
     expect(build?.work?.transactions).toBeGreaterThan(1)
     const span = timed.locks.find((l) => l.relation === 'orders')
     expect(span).toMatchObject({ mode: 'SHARE UPDATE EXCLUSIVE', blocksReads: false, blocksWrites: false })
@@ -182,7 +195,13 @@ describe('an index on a busy table', () => {
 
 describe('a column renamed', () => {
   const users = {
-    ...{ get_user: '42703', sign_in: '42703', list_members: '42703', contact_page: '42703', recent_activities: '42703' },
+    ...{
+      get_user: '42703',
+      sign_in: '42703',
+      list_members: '42703',
+      contact_page: '42703',
+      recent_activities: '42703',
+    },
     ...{ change_name: '42703', sign_up: '42703', provision_user: '42703' },
   }
 
@@ -193,16 +212,28 @@ describe('a column renamed', () => {
     expect(report.verdict, told(report)).toBe('fail')
     expect(rules(report)).toEqual(['old-code-breaks'])
     const [found] = failures(report)
-    expect(found?.at).toMatchObject({ line: 5, statement: expect.stringContaining('001_rename_full_name.sql#2') as string })
+    expect(found?.at).toMatchObject({
+      line: 5,
+      statement: expect.stringContaining('001_rename_full_name.sql#2') as string,
+    })
     expect(found?.evidence.join(' ')).toMatch(/42703.*full_name/)
     expect(breaks(quiet, 'old', 'before')).toEqual({})
     expect(breaks(quiet, 'old', finalState(quiet))).toEqual(users)
     expect(breaks(quiet, 'new', 'before')).toEqual(users)
     expect(breaks(quiet, 'new', finalState(quiet))).toEqual({})
     expect(report.findings.find((f) => f.rule === 'migrate-first')?.severity).toBe('info')
-    expect(relation(report, 'users')).toMatchObject({ strongest: 'ACCESS EXCLUSIVE', blocksReads: true, blocksWrites: true })
+    expect(relation(report, 'users')).toMatchObject({
+      strongest: 'ACCESS EXCLUSIVE',
+      blocksReads: true,
+      blocksWrites: true,
+    })
     expect(relation(report, 'users')?.statement).toMatch(/001_rename_full_name\.sql#2$/)
-    expect(quiet.migration.statements[1]?.work).toMatchObject({ rewrites: [], scans: [], indexBuilds: [], rowsWritten: [] })
+    expect(quiet.migration.statements[1]?.work).toMatchObject({
+      rewrites: [],
+      scans: [],
+      indexBuilds: [],
+      rowsWritten: [],
+    })
     const failed = timed.errors.filter((e) => e.release === 'old' && e.error.sqlstate === '42703')
     expect(failed.length).toBeGreaterThan(3)
     for (const error of failed) expect(error.phases.baseline).toBeUndefined()
@@ -236,7 +267,11 @@ describe('NOT NULL on a column', () => {
     expect(broken?.at?.line).toBe(8)
     expect(broken?.evidence.join(' ')).toMatch(/23502.*"source".*"contacts"/)
 
-    expect(relation(report, 'contacts')).toMatchObject({ strongest: 'ACCESS EXCLUSIVE', blocksReads: true, blocksWrites: true })
+    expect(relation(report, 'contacts')).toMatchObject({
+      strongest: 'ACCESS EXCLUSIVE',
+      blocksReads: true,
+      blocksWrites: true,
+    })
     const [, lock, update, alter] = quiet.migration.statements
     expect(lock?.work?.locks.map((l) => `${l.mode} ${l.relation}`)).toContain('ACCESS EXCLUSIVE contacts')
     expect(update?.work?.scans.map((s) => s.relation)).toEqual(['contacts'])
@@ -266,6 +301,8 @@ describe('NOT NULL on a column', () => {
     for (const s of of('005_set_not_null')) expect(s.work?.scans).toEqual([])
     expect(of('005_set_not_null').flatMap((s) => s.work?.locks.map((l) => l.mode) ?? [])).toContain('ACCESS EXCLUSIVE')
     expect(relation(report, 'contacts')?.strongest).toBe('ACCESS EXCLUSIVE')
-    expect(of('002_backfill').find((s) => (s.work?.transactions ?? 1) > 10)?.work?.rowsWritten[0]?.relation).toBe('contacts')
+    expect(of('002_backfill').find((s) => (s.work?.transactions ?? 1) > 10)?.work?.rowsWritten[0]?.relation).toBe(
+      'contacts',
+    )
   })
 })

@@ -114,7 +114,10 @@ describe('Tap on a real connection', () => {
 
   const exchange = async (text: string) => {
     tap.expect()
-    await sql.unsafe(text).simple().catch(() => undefined)
+    await sql
+      .unsafe(text)
+      .simple()
+      .catch(() => undefined)
     return tap.take()
   }
 

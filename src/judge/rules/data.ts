@@ -1,4 +1,5 @@
 import type { DataCheck, Finding } from '../../recording.js'
+import { quoteName, quoteQualified } from '../../sql/identifiers.js'
 import type { Facts } from '../facts.js'
 import { count, finding } from '../words.js'
 import { growing } from './work-under-lock.js'
@@ -75,7 +76,7 @@ export function leftovers(facts: Facts): Finding[] {
           'No query uses it, every write keeps it up to date, and IF NOT EXISTS takes it for the finished index when the migration is tried again.',
         ],
         relation: table,
-        advice: { text: 'Drop it before trying again.', sql: `drop index concurrently ${index};` },
+        advice: { text: 'Drop it before trying again.', sql: `drop index concurrently ${quoteQualified(index)};` },
       }),
     )
   for (const [constraint, table] of notValid)
@@ -85,7 +86,7 @@ export function leftovers(facts: Facts): Finding[] {
         relation: table,
         advice: {
           text: 'Validate it in a transaction of its own.',
-          sql: `alter table ${table} validate constraint ${constraint};`,
+          sql: `alter table ${quoteQualified(table)} validate constraint ${quoteName(constraint)};`,
         },
       }),
     )

@@ -10,7 +10,11 @@ export function migrationFails(facts: Facts): Finding[] {
     findings.push(
       failure(facts, quiet.migration, 'migration-fails', 'The migration fails', quiet.leftovers.halfApplied),
     )
-  } else if (quiet?.migration.outcome.ok !== false && timed?.migration.outcome.ok === false && !timed.migration.timedOut) {
+  } else if (
+    quiet?.migration.outcome.ok !== false &&
+    timed?.migration.outcome.ok === false &&
+    !timed.migration.timedOut
+  ) {
     findings.push(
       failure(
         facts,
