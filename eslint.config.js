@@ -19,5 +19,9 @@ export default ts.config(
       '@typescript-eslint/no-non-null-assertion': 'error',
     },
   },
-  { files: ['eslint.config.js', 'test/tools/*.mjs'], ...ts.configs.disableTypeChecked },
+  {
+    files: ['eslint.config.js', 'test/tools/*.mjs'],
+    ...ts.configs.disableTypeChecked,
+    languageOptions: { globals: { console: 'readonly', process: 'readonly' } },
+  },
 )

@@ -386,6 +386,13 @@ const cases: Case[] = [
     shape: '1.1 | 2.1 (autocommit) | 3.1',
   },
   {
+    name: 'REINDEX of a partitioned table refuses a transaction only when it sees the table',
+    mode: 'statement',
+    files: [`${log('a')}create table p (id int primary key) partition by range (id);reindex table p;drop table p;`],
+    shape: '1.1 (autocommit) | 1.2 (autocommit) | 1.3 (autocommit) | 1.4 (autocommit)',
+    dissected: '1.1 | 1.2 | 1.3 (autocommit) | 1.4',
+  },
+  {
     name: 'CALL that commits: statement and no-transaction',
     mode: 'statement',
     files: ['do $$ begin insert into t values (1); commit; insert into t values (2); end $$;' + log('a')],
