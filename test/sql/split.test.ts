@@ -120,9 +120,41 @@ describe('splitSql', () => {
 
   it('numbers the statements and names their kind', async () => {
     expect(await splitSql(';create table t();\nalter table t add a int;', 'm/1.sql')).toEqual([
-      { id: 'm/1.sql#1', file: 'm/1.sql', line: 1, ordinal: 1, sql: 'create table t()', kind: 'CreateStmt' },
-      { id: 'm/1.sql#2', file: 'm/1.sql', line: 2, ordinal: 2, sql: 'alter table t add a int', kind: 'AlterTableStmt' },
+      {
+        id: 'm/1.sql#1',
+        file: 'm/1.sql',
+        line: 1,
+        ordinal: 1,
+        sql: 'create table t()',
+        kind: 'CreateStmt',
+        concurrently: false,
+        actions: [],
+      },
+      {
+        id: 'm/1.sql#2',
+        file: 'm/1.sql',
+        line: 2,
+        ordinal: 2,
+        sql: 'alter table t add a int',
+        kind: 'AlterTableStmt',
+        concurrently: false,
+        actions: [{ action: 'AT_AddColumn', name: null, notValid: false }],
+      },
     ])
+  })
+
+  it('tells the parts of an ALTER TABLE, and CONCURRENTLY', async () => {
+    const [alter, index] = await splitSql(
+      `alter table t alter "C" set not null, add constraint ck check (a > 0) not valid, add foreign key (a) references u;
+       create index concurrently i on t (a)`,
+      'a.sql',
+    )
+    expect(alter?.actions).toEqual([
+      { action: 'AT_SetNotNull', name: 'C', notValid: false },
+      { action: 'CONSTR_CHECK', name: 'ck', notValid: true },
+      { action: 'CONSTR_FOREIGN', name: null, notValid: false },
+    ])
+    expect(index).toMatchObject({ kind: 'IndexStmt', concurrently: true, actions: [] })
   })
 
   it('splits thousands of statements at the right places', async () => {
