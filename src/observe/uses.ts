@@ -10,6 +10,9 @@ export interface SettledUse extends Settled {
   operation: string
 }
 
+/** So many operations of one session can end between a look and its answer before the first one is forgotten. */
+const MOST_LAST = 8
+
 export class ConnectionPids {
   /** Per look, same index: the waiting (and blocking) traffic sessions by pid. */
   readonly uses: ReadonlyMap<number, SessionUse>[] = []
@@ -17,8 +20,8 @@ export class ConnectionPids {
   readonly settled: Settled[] = []
   readonly #times: number[] = []
   readonly #waiting: { old: number; new: number }[] = []
-  /** The operation that ended last, by pid, and whether it is in `settled`. */
-  readonly #last = new Map<number, { done: SettledUse; kept: boolean }>()
+  /** The operations that ended last, by pid, oldest first, and whether they are in `settled`. */
+  readonly #last = new Map<number, { done: SettledUse; kept: boolean }[]>()
   /** When a session was last seen waiting. */
   readonly #waitedMs = new Map<number, number>()
 
@@ -26,7 +29,7 @@ export class ConnectionPids {
   ended(done: SettledUse): void {
     const kept = (this.#waitedMs.get(done.pid) ?? -Infinity) >= done.startMs
     if (kept) this.settled.push(done)
-    this.#last.set(done.pid, { done, kept })
+    this.#last.set(done.pid, [...(this.#last.get(done.pid) ?? []).slice(1 - MOST_LAST), { done, kept }])
   }
 
   /** Call once per look, in the same turn, so that what the session runs is what it ran then. */
@@ -50,10 +53,13 @@ export class ConnectionPids {
     this.#waiting.push(waiting)
   }
 
-  /** The answer of a look arrives a moment late: the operation that waited may have ended before it is read. */
+  /**
+   * The answer of a look arrives a moment late: the operation that waited may have ended before it is read, and short
+   * ones after it.
+   */
   #endedMeanwhile(pid: number, look: Look): SettledUse | null {
-    const last = this.#last.get(pid)
-    if (!last || last.done.endMs < look.fromMs || last.done.startMs > look.toMs) return null
+    const last = this.#last.get(pid)?.find(({ done }) => done.endMs >= look.fromMs && done.startMs <= look.toMs)
+    if (!last) return null
     if (!last.kept) this.settled.push(last.done)
     last.kept = true
     return last.done

@@ -343,7 +343,14 @@ function worstMoment(
       const use = row.granted ? undefined : input.uses[index]?.get(row.pid)
       return bySession
         .get(`${use?.release ?? ''} ${use?.connection ?? ''}`)
-        ?.some((w) => w.startMs.lowMs <= look.toMs && w.endMs.highMs >= look.fromMs)
+        ?.some(
+          (w) =>
+            w.lockType === row.lockType &&
+            w.mode === row.mode &&
+            w.relation === input.relationName(row.relation) &&
+            w.startMs.lowMs <= look.toMs &&
+            w.endMs.lowMs >= look.fromMs,
+        )
     }).length
     // Of equals the latest: there they have waited longest.
     if (count >= most) {

@@ -162,6 +162,30 @@ describe('which session was which', () => {
     expect(pids.name(2, 0, 1)).toBe('another session')
   })
 
+  it('a look is read late: what waited may have ended meanwhile, and others after it', () => {
+    const own = new ConnectionPids()
+    const ended = (operation: string, startMs: number, endMs: number) =>
+      own.ended({ pid: 2, release: 'old', connection: 1, operation, startMs, endMs, failed: false })
+    ended('before', 50, 99)
+    ended('put', 99.1, 100.8)
+    ended('next', 100.9, 101.1)
+    own.look(look(100, [waiting(2, 'orders', 'SHARE', [1])], 2), () => sessions.get(2) ?? null)
+    expect(own.uses[0]?.get(2)?.operation).toBe('put')
+    expect(own.settled).toMatchObject([{ operation: 'put' }])
+    // Still running when the look is read.
+    own.look(look(200, [waiting(2, 'orders', 'SHARE', [1])], 2), () => sessions.get(2) ?? null)
+    expect(own.uses[1]?.get(2)?.operation).toBe('get')
+    ended('get', 199, 300)
+    expect(own.settled).toMatchObject([{ operation: 'put' }, { operation: 'get' }])
+  })
+
+  it('keeps no operation that was never seen waiting', () => {
+    const own = new ConnectionPids()
+    own.ended({ pid: 2, release: 'old', connection: 1, operation: 'get', startMs: 1, endMs: 2, failed: false })
+    own.look(look(100), () => null)
+    expect(own.settled).toEqual([])
+  })
+
   it('knows who somebody was around an instant', () => {
     expect(pids.at(2, 100)).toBe('old get')
     expect(pids.at(3, 500)).toBe('new (between operations)')

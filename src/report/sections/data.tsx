@@ -5,12 +5,11 @@ import { Nothing, Num, Sign, Table } from '../ui.js'
 import { formatCount, formatMs } from '../../units.js'
 import { placeOf, type View } from '../view.js'
 
-/** Whether a check found more rows than there were before, or could not run. */
-export const checkStatus = (check: DataCheck): 'ok' | 'warn' | 'fail' | 'not measured' => {
+/** Whether a check found rows, or could not run. */
+export const checkStatus = (check: DataCheck): 'ok' | 'fail' | 'not measured' => {
   if (check.error !== null) return 'fail'
   if (check.rowsAfter === null) return 'not measured'
-  if (check.rowsAfter > (check.rowsBefore ?? 0)) return 'fail'
-  return check.rowsAfter > 0 ? 'warn' : 'ok'
+  return check.rowsAfter > 0 ? 'fail' : 'ok'
 }
 
 const Checks = (props: { passes: { name: string; checks: DataCheck[] }[] }) => (
@@ -29,7 +28,7 @@ const Checks = (props: { passes: { name: string; checks: DataCheck[] }[] }) => (
             <td>
               {check.error !== null
                 ? `${check.error.sqlstate} ${check.error.message}`
-                : checkStatus(check) === 'warn'
+                : checkStatus(check) === 'fail' && (check.rowsBefore ?? 0) > 0
                   ? 'there were such rows before the migration, too'
                   : ''}
             </td>
