@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Look } from '../../src/observe/sampler.js'
-import { blockedGroups, migrationWaits, trafficWaits, type Settled, type WaitInput } from '../../src/observe/waits.js'
+import { blockedGroups } from '../../src/observe/groups.js'
+import { migrationWaits, trafficWaits, type Settled, type WaitInput } from '../../src/observe/waits.js'
 import type { Bracket, LockMode, LockSpan, Wait } from '../../src/recording.js'
 import { granted, look, MIGRATION, nameOf, OFFSET_MS, run, waiting, waitInput } from './build.js'
 
