@@ -55,7 +55,7 @@ export const formatRange = (lowMs: number, highMs: number): string => {
   const [low, high] = [formatEnd(lowMs, Math.floor), formatEnd(highMs, Math.ceil)]
   if (low === high) return low
   const unit = / (ms|s)$/.exec(high)?.[0]
-  return unit !== undefined && low.endsWith(unit) && !low.includes('min')
+  return unit !== undefined && low.endsWith(unit) && !low.includes('min') && !high.includes('min')
     ? `${low.slice(0, -unit.length)} – ${high}`
     : `${low} – ${high}`
 }

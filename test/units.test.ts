@@ -101,6 +101,8 @@ describe('other quantities', () => {
       lowMs: 620_400,
       highMs: 969_600,
     } as const
+    expect(u.formatRange(25_400, 230_000)).toBe('25.4 s – 3 min 50 s')
+    expect(u.formatRange(1_000, 12_000)).toBe('1.00 – 12.0 s')
     expect(u.formatProjection(projection)).toBe('projected: 10 min 20 s – 16 min 10 s at 10 rows')
     expect(u.explainProjection(projection)).toMatch(/^Projected, not measured/)
   })

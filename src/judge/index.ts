@@ -9,6 +9,7 @@ import {
   type Report,
   type Verdict,
 } from '../recording.js'
+import { formatMs } from '../units.js'
 import { limits, level, METRICS, type Metric } from './budgets.js'
 import { readFacts, type Facts } from './facts.js'
 import { relationSummaries } from './relations.js'
@@ -139,7 +140,7 @@ function slowdownResult(facts: Facts): BudgetResult {
     measured: (timing.after?.medianMs ?? 0) / Math.max(0.001, timing.before.medianMs),
     low: counted?.lowRatio ?? null,
     high: counted?.highRatio ?? null,
-    worstAt: `${timing.operation} (${timing.release})`,
+    worstAt: `${timing.operation} (${timing.release}), ${gained(timing) < 0 ? '' : '+'}${formatMs(gained(timing))}`,
     status: counted ? level({ low: counted.lowRatio, high: counted.lowRatio }, limit) : 'ok',
   }
 }

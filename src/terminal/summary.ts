@@ -86,10 +86,21 @@ const findingLines = (finding: Finding, width: number, style: Style): string[] =
   const indented = (value: string): string[] => wrap(text(value), width - 6, '').map((part) => `      ${part}`)
   return [
     `  ${sign(finding.severity, style)} ${paint(rule, 'bold', style)}${place === '' ? '' : `  ${cutLeft(place, width - 6 - columns(rule), style)}`}`,
-    ...indented(evidence).slice(0, 3),
+    ...shortened(indented(evidence), style),
     ...(finding.advice === null ? [] : indented(finding.advice.text)),
   ]
 }
+
+/** Lines of evidence shown for a finding. */
+const MOST_LINES = 3
+
+const shortened = (lines: readonly string[], style: Style): string[] =>
+  lines.length <= MOST_LINES
+    ? [...lines]
+    : [
+        ...lines.slice(0, MOST_LINES - 1),
+        `${(lines[MOST_LINES - 1] ?? '').replace(/.{0,3}$/, '')}${style.ascii ? '...' : '…'}`,
+      ]
 
 /** More than these are in the files only. */
 const MOST = 12

@@ -8,7 +8,7 @@ import type { Address } from '../../src/branches/index.js'
 import { encodeField, Random, runSeed } from './built.js'
 import { clientOf, connect, has, interleave, median, ratios, spread, whole, withBranch, type Row } from './measure.js'
 
-const N = 50_000
+const N = 200_000
 const COLUMNS = ['id', 'email', 'status', 'total_cents', 'address', 'placed_at'] as const
 const STATUSES = ['pending', 'paid', 'shipped', 'delivered']
 /** Rows of one INSERT; more would pass the protocol's 65,535 parameters. */

@@ -1,3 +1,4 @@
+import { judge } from '../../src/judge/index.js'
 /** Rules about locks, work under them, bulk writes, and the summary by relation. */
 import { describe, expect, it } from 'vitest'
 import type { BlockedGroup, LockMode, Recording, Work } from '../../src/recording.js'
@@ -231,6 +232,15 @@ describe('work under a lock', () => {
     expect(severities(report({}, 5_000), 'long-under-lock')).toEqual([])
     expect(severities(report({}, 5_001), 'long-under-lock')).toEqual(['warn'])
     expect(severities(report({ locks: [] }, 9_000), 'long-under-lock')).toEqual([])
+    expect(
+      severities(
+        judge(report({}, 900).recording, { 'statement.underLock': { warn: 100, fail: 500 } }),
+        'long-under-lock',
+      ),
+    ).toEqual(['fail'])
+  })
+  it('a long statement with growing work warns by that limit, too', () => {
+    expect(severities(report(scans, 5_001, 20_000), 'long-under-lock')).toEqual(['warn'])
   })
   it('the budget shows the projection beside what was measured', () => {
     const budget = report(scans, 500, 2_000_000).budgets.find((b) => b.metric === 'lock.held')

@@ -45,7 +45,7 @@ describe('a query that is slower afterwards', () => {
     expect(budget(timing(10, 20), timing(10, 40, { operation: 'put' }))).toMatchObject({
       status: 'warn',
       measured: 4,
-      worstAt: 'put (old)',
+      worstAt: 'put (old), +30 ms',
     })
   })
 })

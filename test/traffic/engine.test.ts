@@ -291,7 +291,10 @@ describe('stop', () => {
         error: { sqlstate: '57014', message: 'still running when the pass ended, and canceled then' },
       },
     ])
-    expect(await admin`select 1 from pg_stat_activity where application_name like 'rehearse%'`).toHaveLength(0)
+    // A backend whose client is gone needs a moment to notice.
+    await expect
+      .poll(() => admin`select 1 from pg_stat_activity where application_name like 'rehearse%'`, { timeout: 10_000 })
+      .toHaveLength(0)
   })
 
   it('works before anything has started', async () => {

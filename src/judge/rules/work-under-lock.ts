@@ -97,11 +97,12 @@ export function workUnderLock(facts: Facts): Finding[] {
     const statementLimit = limits('statement.underLock', facts.recording.budgets)
     const findings: Finding[] = []
     if (projected) findings.push(...grows(facts, under, projected, longest))
-    if (!projected && statementLimit.warn !== null && longest > statementLimit.warn)
+    const severity = level({ low: longest, high: longest }, statementLimit)
+    if (severity !== 'ok')
       findings.push(
         finding(
           'long-under-lock',
-          'warn',
+          severity,
           `A statement of ${ms(longest)} ran while ${under.lock.mode} on ${under.lock.relation} was held`,
           {
             evidence: [lockSentence(facts, under)],
