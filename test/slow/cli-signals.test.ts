@@ -96,7 +96,8 @@ describe.skipIf(process.platform !== 'linux')('interrupted', () => {
     const { ms } = await end('SIGINT')
     expect(ms).toBeLessThan(5_000)
     await expectNothingLeft()
-    expect(readdirSync(here.cwd)).toEqual(['s'])
+    // The first one may have come to its tidy end, with reports, before the second arrived.
+    expect(readdirSync(here.cwd).filter((name) => name !== 'reports')).toEqual(['s'])
   })
 })
 
