@@ -9,7 +9,7 @@
 import { z } from 'zod'
 
 /** Major.minor of both files. A minor version only adds fields; a reader refuses another major. */
-export const SCHEMA_VERSION = '1.0'
+export const SCHEMA_VERSION = '1.1'
 
 // ── Vocabulary ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -67,10 +67,18 @@ export const Statement = z.object({
   /** Stable within a recording: `<file>#<ordinal, from 1>`. */
   id: z.string(),
   file: z.string(),
-  /** 1-based line of the statement's first token. */
+  /** 1-based line of the statement's first token; see `exactLine`. */
   line: z.number().int(),
+  /**
+   * True when the statement's text stands at that line. A program (a JS or TS migration) makes its statements itself:
+   * then the line is the first that names what the statement is about, or 1.
+   */
+  exactLine: z.boolean().default(true),
   ordinal: z.number().int(),
-  /** The statement as written, without surrounding white space and semicolon. */
+  /**
+   * The statement as written, without surrounding white space and semicolon. One that stands in no file, because a
+   * program made it, is shown as the tool sent it with every literal replaced by a placeholder.
+   */
   sql: z.string(),
   /** The kind of statement in the parser's words, e.g. `AlterTableStmt`. */
   kind: z.string(),
@@ -84,8 +92,12 @@ export type Statement = z.infer<typeof Statement>
 export const MigrationFile = z.object({
   file: z.string(),
   sha256: z.string(),
-  /** How this file is run: `none` stands for the line `-- rehearse: no-transaction`. */
-  transaction: z.enum([...TransactionMode.options, 'none']),
+  /** How this file is run: `none` stands for the line `-- rehearse: no-transaction`, `tool` for whatever the tool does. */
+  transaction: z.enum([...TransactionMode.options, 'none', 'tool']),
+  /** What the migration tool calls it; null for a plain SQL file. */
+  name: z.string().nullable().default(null),
+  /** A program's statements are known only once it has run. */
+  kind: z.enum(['sql', 'code']).default('sql'),
   statements: z.array(Statement),
 })
 export type MigrationFile = z.infer<typeof MigrationFile>
@@ -144,6 +156,11 @@ export const StatementRun = z.object({
   startMs: z.number(),
   /** Answer received by the client. */
   endMs: z.number(),
+  /**
+   * How start and end are known: `client` stamps of the message that it was alone in; `server`, within a message or
+   * pipeline of several, by the server's own marks between them (their arrival); `message`, only those of the whole.
+   */
+  boundary: z.enum(['client', 'server', 'message']).default('client'),
   outcome: Outcome,
   /** null in the timed pass, where nothing is probed. */
   work: Work.nullable(),
@@ -161,6 +178,67 @@ export const TransactionRun = z.object({
 })
 export type TransactionRun = z.infer<typeof TransactionRun>
 
+/** One message of the migration tool to the server, as it passed through the loopback proxy. */
+export const ToolMessage = z.object({
+  session: z.number().int(),
+  /** `migration`: statements of a migration; `journal`: the tool's own tables; `transaction`: BEGIN, COMMIT and the like. */
+  role: z.enum(['migration', 'journal', 'transaction', 'lock', 'other']),
+  protocol: z.enum(['simple', 'extended', 'function']),
+  /** Normalised: every literal replaced by a placeholder. */
+  text: z.string(),
+  /** Ids of the migration's statements in it. */
+  statements: z.array(z.string()),
+  sentMs: z.number(),
+  firstByteMs: z.number().nullable(),
+  /** Last CommandComplete or error; of pipelined messages the server sends them together. */
+  completeMs: z.number().nullable(),
+  /** ReadyForQuery. */
+  readyMs: z.number().nullable(),
+  /** Command tags without counts, e.g. `ALTER TABLE`; one per statement. */
+  tags: z.array(z.string()),
+  /** The session afterwards. */
+  after: z.enum(['idle', 'in a transaction', 'in a failed transaction', 'closed']),
+  outcome: Outcome,
+})
+export type ToolMessage = z.infer<typeof ToolMessage>
+
+/** One run of the team's own migration tool. */
+export const ToolRun = z.object({
+  /** null when a signal ended it, or when it never started. */
+  exitCode: z.number().int().nullable(),
+  signal: z.string().nullable(),
+  /** Whether what it printed names the error that the server gave it; null without an error. */
+  toldError: z.boolean().nullable(),
+  /** The last error that the server sent to it, whatever it made of it. */
+  lastError: PgError.nullable(),
+  sessions: z.array(
+    z.object({
+      ordinal: z.number().int(),
+      pid: z.number().int(),
+      applicationName: z.string(),
+      startMs: z.number(),
+      endMs: z.number().nullable(),
+      /** Why it ended other than by saying goodbye. */
+      trouble: z.string().nullable(),
+    }),
+  ),
+  messages: z.array(ToolMessage),
+  /** Messages beyond the 2,000 that are listed. */
+  messagesNotListed: z.number().int(),
+  /** The tool's journal, before against after; null where it has none that is known. */
+  journal: z
+    .object({
+      /** Pending migrations that it says are applied now. */
+      added: z.array(z.string()),
+      /** Pending migrations that it does not. */
+      missing: z.array(z.string()),
+      /** Why the tool will refuse to run the next time; null when it will not. */
+      refuses: z.string().nullable(),
+    })
+    .nullable(),
+})
+export type ToolRun = z.infer<typeof ToolRun>
+
 export const MigrationRun = z.object({
   startMs: z.number(),
   endMs: z.number(),
@@ -171,6 +249,8 @@ export const MigrationRun = z.object({
   timedOut: z.boolean(),
   statements: z.array(StatementRun),
   transactions: z.array(TransactionRun),
+  /** null where the files were run as plain SQL. */
+  tool: ToolRun.nullable().default(null),
 })
 export type MigrationRun = z.infer<typeof MigrationRun>
 
@@ -500,7 +580,40 @@ export const TimedPass = z.object({
 })
 export type TimedPass = z.infer<typeof TimedPass>
 
-export const Pass = z.discriminatedUnion('kind', [QuietPass, TimedPass])
+// ── Race pass ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The migration tool started twice at once, as two instances of a rolling deploy do. */
+export const RacePass = z.object({
+  kind: z.literal('race'),
+  copiedBy: z.string(),
+  /** In the order in which they first sent something. */
+  runs: z.array(
+    z.object({
+      startMs: z.number(),
+      endMs: z.number(),
+      exitCode: z.number().int().nullable(),
+      error: PgError.nullable(),
+      /** Longest time that one message waited for an answer while the other run was under way. */
+      waitedMs: z.number(),
+      /** Statements whose effect it committed. */
+      committed: z.array(z.string()),
+    }),
+  ),
+  /**
+   * `waited`: the second waited for the first and then found nothing to do. `refused`: it gave up without having
+   * changed anything. `nothing to do`: it came too late to meet the first. `applied twice`: statements were committed by
+   * both. `broke`: it failed in the middle, by an error of the server, and left nothing. `both failed`: none succeeded.
+   */
+  outcome: z.enum(['waited', 'refused', 'nothing to do', 'applied twice', 'broke', 'both failed']),
+  /** Statements that both committed. */
+  twice: z.array(z.string()),
+  /** Journal rows per migration, where there are more than one. */
+  journalRows: z.array(z.object({ name: z.string(), rows: z.number().int() })),
+  warnings: z.array(z.string()),
+})
+export type RacePass = z.infer<typeof RacePass>
+
+export const Pass = z.discriminatedUnion('kind', [QuietPass, TimedPass, RacePass])
 export type Pass = z.infer<typeof Pass>
 
 // ── The recording ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -546,6 +659,40 @@ export const Environment = z.object({
 })
 export type Environment = z.infer<typeof Environment>
 
+/** Something that the tool does not tell its user, known from its files and its journal. */
+export const ToolNote = z.object({
+  /**
+   * `skipped`: the tool will never run it. `unlisted`: its journal does not name it. `impossible`: it cannot succeed in
+   * this tool. `blocked`: a way round the rehearsal that was closed. `order`: runs in an order that is not checked.
+   */
+  kind: z.enum(['skipped', 'unlisted', 'impossible', 'blocked', 'order', 'other']),
+  file: z.string().nullable(),
+  line: z.number().int().nullable(),
+  message: z.string(),
+  advice: z.string().nullable(),
+})
+export type ToolNote = z.infer<typeof ToolNote>
+
+/** The team's migration tool, as it was found in the project. */
+export const MigrationTool = z.object({
+  tool: z.enum(['drizzle', 'node-pg-migrate', 'prisma', 'supabase', 'command']),
+  /** For people: `Drizzle (journal layout)`. */
+  title: z.string(),
+  version: z.string().nullable(),
+  /** As it was started. */
+  command: z.string(),
+  how: z.enum(['program', 'replay']),
+  /** Why its messages were sent by us instead; null for a program. */
+  why: z.string().nullable(),
+  folder: z.string(),
+  /** Its journal table. */
+  journal: z.string().nullable(),
+  /** How it is known which migrations are pending, as in `migrations added since origin/main`. */
+  pendingBy: z.string(),
+  notes: z.array(ToolNote),
+})
+export type MigrationTool = z.infer<typeof MigrationTool>
+
 export const Recording = z.object({
   kind: z.literal('recording'),
   schemaVersion: z.string(),
@@ -561,6 +708,8 @@ export const Recording = z.object({
   budgets: Budgets,
   environment: Environment.nullable(),
   operations: z.array(OperationInfo),
+  /** null where the files were run as plain SQL. */
+  tool: MigrationTool.nullable().default(null),
   migrations: z.array(MigrationFile),
   passes: z.array(Pass),
   /** What was taken for granted, in plain sentences. */

@@ -187,6 +187,7 @@ function blank(scenario: Scenario): Recording {
       line: operation.line,
       sql: operation.kind === 'script' ? operation.normalisedSql : [],
     })),
+    tool: null,
     migrations: scenario.migrations,
     passes: [],
     assumptions: [...scenario.assumptions, GRANTS_ASSUMPTION],

@@ -119,6 +119,7 @@ class Runner {
         statements: t.statements,
         kind: t.kind,
       })),
+      tool: null,
     }
     return { run, transactions: this.#transactions, warnings: this.#warnings }
   }
@@ -207,6 +208,7 @@ class Runner {
       transaction: transaction.ordinal,
       startMs: x.sentMs,
       endMs: x.readyMs,
+      boundary: 'client',
       outcome: error ? { ok: false, error } : { ok: true },
       work: null,
     }
@@ -262,6 +264,7 @@ class Runner {
         transaction: open.ordinal,
         startMs: x.sentMs,
         endMs: x.readyMs,
+        boundary: 'message',
         outcome: failed ? { ok: false, error } : { ok: true },
         work: null,
       })

@@ -91,6 +91,7 @@ export const emptyTrace = (atMs: number): MigrationTrace => ({
     timedOut: false,
     statements: [],
     transactions: [],
+    tool: null,
   },
   transactions: [],
   warnings: ['The migration never started.'],

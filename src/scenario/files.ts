@@ -83,7 +83,14 @@ export async function readMigration(path: string, shown: string, mode: Transacti
   const sha256 = createHash('sha256')
     .update(await readFile(path))
     .digest('hex')
-  return { file: shown, sha256, transaction: directive === undefined ? mode : 'none', statements }
+  return {
+    file: shown,
+    sha256,
+    transaction: directive === undefined ? mode : 'none',
+    name: null,
+    kind: 'sql',
+    statements,
+  }
 }
 
 function notEmpty(statements: Statement[], file: string): Statement[] {

@@ -38,6 +38,7 @@ export const toStatements = (pieces: readonly SourceStatement[], file: string): 
     id: `${file}#${i + 1}`,
     file,
     line,
+    exactLine: true,
     ordinal: i + 1,
     sql,
     kind,

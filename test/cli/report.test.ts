@@ -56,7 +56,7 @@ describe('rehearse report', () => {
   test('a limit of the command line counts, and so does --fail-on', async () => {
     const { recording } = make.failReport()
     // A data check fails whatever the limits are.
-    for (const pass of recording.passes) pass.dataChecks = []
+    for (const pass of recording.passes) if (pass.kind !== 'race') pass.dataChecks = []
     store(recording)
     const codes = async (...flags: string[]): Promise<number | null> =>
       (await here.run(['report', 'r.json', '--quiet', ...flags])).code

@@ -129,7 +129,16 @@ export function recording(parts: Parts = {}): Recording {
         sql: [],
       })),
     ),
-    migrations: [{ file: '1.sql', sha256: '', transaction: 'file', statements: parts.statements ?? [plain] }],
+    migrations: [
+      {
+        file: '1.sql',
+        sha256: '',
+        transaction: 'file',
+        name: null,
+        kind: 'sql',
+        statements: parts.statements ?? [plain],
+      },
+    ],
     passes: [quiet, timed],
     ...parts.recording,
   }

@@ -43,6 +43,8 @@ const filesOf = async (mode: TransactionMode, texts: string[]): Promise<Migratio
       file: `${i + 1}.sql`,
       sha256: '',
       transaction: text.startsWith(NONE) ? ('none' as const) : mode,
+      name: null,
+      kind: 'sql' as const,
       statements: await splitSql(text, `${i + 1}.sql`),
     })),
   )

@@ -75,7 +75,7 @@ export const run = (
   endMs: number,
   transaction = 1,
   outcome: Outcome = OK,
-): StatementRun => ({ statement, transaction, startMs, endMs, outcome, work: null })
+): StatementRun => ({ statement, transaction, startMs, endMs, boundary: 'client', outcome, work: null })
 
 /** Defaults for everything that a test does not speak of. */
 export const spanInput = (over: Partial<SpanInput>): SpanInput => ({

@@ -16,6 +16,8 @@ export const migrationFiles = (texts: readonly string[], mode: TransactionMode =
       file: `${i + 1}.sql`,
       sha256: '',
       transaction: text.startsWith(NONE) ? ('none' as const) : mode,
+      name: null,
+      kind: 'sql' as const,
       statements: await splitSql(text, `${i + 1}.sql`),
     })),
   )

@@ -238,7 +238,10 @@ onLinux('a migration that fails on a row', async () => {
   expect(leaks(ran)).toEqual([])
   const report = JSON.parse(ran.stdout) as Report
   for (const pass of report.recording.passes)
-    expect(pass.migration.outcome).toMatchObject({ ok: false, error: { sqlstate: '22P02' } })
+    expect(pass.kind === 'race' ? null : pass.migration.outcome).toMatchObject({
+      ok: false,
+      error: { sqlstate: '22P02' },
+    })
 })
 
 onLinux.each([

@@ -55,10 +55,19 @@ beforeAll(async () => {
           ? `lock table ${table} in access exclusive mode;\nselect pg_sleep(${seconds});`
           : `alter table ${table} alter column v set default ${i};\nselect pg_sleep(${seconds});`
     const statements = await splitSql(text, file)
-    migrations.push({ file, sha256: '', transaction: shape === 0 ? ('none' as const) : ('file' as const), statements })
+    migrations.push({
+      file,
+      sha256: '',
+      name: null,
+      kind: 'sql' as const,
+      transaction: shape === 0 ? ('none' as const) : ('file' as const),
+      statements,
+    })
     migrations.push({
       file: `gap-${file}`,
       sha256: '',
+      name: null,
+      kind: 'sql' as const,
       transaction: 'none' as const,
       statements: await splitSql('select pg_sleep(0.03)', `gap-${file}`),
     })

@@ -76,7 +76,16 @@ async function passHere(
 ): Promise<PassResult> {
   const file = 'operation.sql'
   const mode = change.mode ?? 'file'
-  const migrations = [{ file, sha256: '', transaction: mode, statements: await splitSql(change.sql, file) }]
+  const migrations = [
+    {
+      file,
+      sha256: '',
+      transaction: mode,
+      name: null,
+      kind: 'sql' as const,
+      statements: await splitSql(change.sql, file),
+    },
+  ]
   const result = await quietPass({
     copiedBy: 'copy',
     admin: { ...server.admin, database: DATABASE },
