@@ -76,6 +76,8 @@ interface RunFlags {
   maxDuration?: number
   seed?: number
   port?: number
+  pendingSince?: string
+  race?: true
   budget: Budgets
   failOn: 'warn' | 'fail'
   out?: string
@@ -114,8 +116,8 @@ const program = new Command('rehearse')
 
 const runCommand = program
   .command('run', { isDefault: true })
-  .description('rehearse scenario folders (default: the current folder)')
-  .argument('[scenario...]', 'folders with migrations/*.sql, old.sql, ...; see "Scenario folders" in the README')
+  .description('rehearse projects (rehearse.config.ts, or what is detected) and scenario folders')
+  .argument('[folder...]', 'projects or scenario folders (default: the current folder); see the README')
   .addOption(
     new Option('--branch <provider>', 'where the throw-away database comes from: embedded')
       .argParser(oneOf('--branch', ['embedded'] as const))
@@ -150,6 +152,14 @@ const runCommand = program
       wholeNumber('--port', 1, 65_535),
     ),
   )
+runCommand
+  .addOption(
+    new Option(
+      '--pending-since <ref>',
+      'migrations that this git commit does not have are pending (default: the merge-base)',
+    ),
+  )
+  .addOption(new Option('--race', 'also start the migration tool twice at once, as a rolling deploy does'))
 runCommand.addOption(
   new Option(
     '--out <folder>',
@@ -175,12 +185,14 @@ runCommand.action(async (folders: string[], flags: RunFlags) => {
         },
         maxDurationMs: flags.maxDuration,
         budgets: flags.budget,
+        pendingSince: flags.pendingSince,
       },
       out: flags.out ?? null,
       formats: flags.format,
       json: flags.json ?? false,
       quiet: flags.quiet ?? false,
       failOn: flags.failOn,
+      race: flags.race ?? false,
       port: flags.port ?? null,
       commandLine: commandLine(process.argv.slice(2)),
     },

@@ -43,6 +43,12 @@ export const codes = {
     EXIT.usage,
     (d) => `${at(d)}: the schema before the migration cannot be built: ${d['message'] ?? ''}`,
   ),
+  BASE_FAILED: entry(
+    EXIT.usage,
+    (d) => `${at(d)}: the applied migrations do not build the schema (${d['tool'] ?? ''}): ${d['message'] ?? ''}`,
+    (d) =>
+      `Give the schema as it is before the pending ones: schema: 'rehearsal/schema.sql' in rehearse.config.ts, made with pg_dump --schema-only${d['journal'] ? ` and the rows of the journal (pg_dump --data-only --inserts --table='${d['journal']}')` : ''}.`,
+  ),
   SEED_FAILED: entry(EXIT.usage, (d) => `${at(d)}: seeding failed: ${d['message'] ?? ''}`),
   NO_BINARIES: entry(
     EXIT.cannot,
@@ -65,11 +71,39 @@ export const codes = {
     () => 'Free space, lower --rows, or set TMPDIR to a folder on another disk.',
   ),
   SERVER_FAILED: entry(EXIT.cannot, (d) => `PostgreSQL ${d['step'] ?? ''} failed: ${d['message'] ?? ''}`),
+  TOOL_FAILED_TO_START: entry(
+    EXIT.cannot,
+    (d) => `the migration tool cannot be started: ${d['program'] ?? ''}: ${d['message'] ?? ''}`,
+    () => 'Install it, or name the command that runs your migrations with migrations.command.',
+  ),
   CONNECTION_LOST: entry(EXIT.cannot, (d) => `lost the connection to the rehearsal database: ${d['message'] ?? ''}`),
   UNSUPPORTED_PLATFORM: entry(
     EXIT.cannot,
     (d) => `the embedded PostgreSQL does not run on ${d['platform'] ?? ''} yet`,
     () => 'Use Linux or macOS.',
+  ),
+  PENDING_UNKNOWN: entry(
+    EXIT.usage,
+    (d) =>
+      `which migrations are pending is not known: ${d['reason'] ?? ''}; the last ones are ${d['candidates'] ?? ''}`,
+    (d) =>
+      `Name a commit with --pending-since <git ref>, or write pending: { from: '${d['last'] ?? ''}' } in rehearse.config.ts.`,
+  ),
+  NOTHING_PENDING: entry(
+    EXIT.ok,
+    (d) =>
+      `nothing is pending, nothing was rehearsed: ${d['tool'] ?? ''} has ${d['count'] ?? ''} migrations, and none is new by ${d['by'] ?? ''}`,
+    () => 'Compare with another commit: --pending-since <git ref>.',
+  ),
+  TOOL_NOT_CONNECTED: entry(
+    EXIT.cannot,
+    (d) =>
+      `${d['tool'] ?? 'the migration tool'} never connected to the rehearsal database (${d['command'] ?? ''}): ${d['reason'] ?? ''}${d['said'] === undefined ? '' : `; it said: ${d['said']}`}`,
+    (d) =>
+      String(
+        d['advice'] ??
+          `It was given the address in ${d['names'] || 'DATABASE_URL'}; name the variable that it reads with migrations.urlEnv in rehearse.config.ts.`,
+      ),
   ),
   CRASHED: entry(
     EXIT.cannot,

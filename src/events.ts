@@ -3,7 +3,7 @@ import type { PhaseName } from './recording.js'
 
 export type RehearsalEvent =
   | { type: 'step'; text: string }
-  | { type: 'pass'; pass: 'quiet' | 'timed' }
+  | { type: 'pass'; pass: 'quiet' | 'timed' | 'race' }
   | { type: 'phase'; pass: 'quiet' | 'timed'; phase: PhaseName; lengthMs: number | null }
   | {
       type: 'statement'

@@ -1,5 +1,4 @@
 /** What is there before the pending migrations: schema, applied migrations, data, grants, settings of roles. */
-import { join, relative } from 'node:path'
 import { grantApp, type Branch } from './branches/index.js'
 import { startClock } from './clock.js'
 import { RehearsalError } from './errors.js'
@@ -8,8 +7,11 @@ import { runMigration } from './migrations/runner.js'
 import { openMigrationSession } from './migrations/session.js'
 import { readRelations } from './pg/catalog.js'
 import { connect, disconnect, type Sql } from './pg/connect.js'
+import type { ReadyTool } from './launch.js'
 import { isConnectionFailure, toPgError } from './pg/errors.js'
-import type { Scenario } from './scenario.js'
+import { openTool, readLedger } from './pass/tool.js'
+import type { MigrationFile, ToolNote } from './recording.js'
+import { migrationFiles, passedOver, type Scenario, type ScenarioTool } from './scenario.js'
 import { finishSeed, runSeed, seedSql } from './seeds/index.js'
 
 /** What an abort of the user is called; the command line gives its own reason with the signal's name. */
@@ -20,8 +22,24 @@ export const stopIf = (signal: AbortSignal): void => {
   if (signal.aborted) throw interrupted(signal)
 }
 
-/** Schema, applied migrations, data, grants: everything that is there before the pending migrations. */
-export async function fill(branch: Branch, scenario: Scenario, emit: Emit, signal: AbortSignal): Promise<void> {
+/** What is pending once the database is there. */
+export interface Filled {
+  migrations: readonly MigrationFile[]
+  pendingBy: string
+  notes: readonly ToolNote[]
+}
+
+/**
+ * Schema, applied migrations, data, grants: everything that is there before the pending migrations. `tool` is null where
+ * the files are run as plain SQL.
+ */
+export async function fill(
+  branch: Branch,
+  scenario: Scenario,
+  tool: ReadyTool | null,
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<Filled> {
   const admin = connect(branch.address('admin'), { applicationName: 'rehearse filling' })
   const owner = connect(branch.address('migrate'), { applicationName: 'rehearse filling' })
   try {
@@ -43,6 +61,10 @@ export async function fill(branch: Branch, scenario: Scenario, emit: Emit, signa
     // A dump sets search_path for its own session only.
     await owner.unsafe('reset all').simple()
     if (scenario.appliedMigrations.length > 0) await apply(branch, scenario)
+    const filled =
+      scenario.tool && tool
+        ? await applyByTool(branch, scenario, scenario.tool, tool, admin, emit, signal)
+        : plain(scenario)
     for (const seed of scenario.seeds) {
       stopIf(signal)
       emit({
@@ -62,6 +84,7 @@ export async function fill(branch: Branch, scenario: Scenario, emit: Emit, signa
       [scenario.roles.app, scenario.roleSettings.app],
     ] as const)
       for (const [name, value] of Object.entries(settings)) await setForRole(admin, role, name, value, scenario)
+    return filled
   } finally {
     await disconnect(owner)
     await disconnect(admin)
@@ -104,7 +127,7 @@ async function setForRole(admin: Sql, role: string, name: string, value: string,
   }
 }
 
-const scenarioFile = (scenario: Scenario): string => join(relative(process.cwd(), scenario.folder), 'scenario.ts')
+const scenarioFile = (scenario: Scenario): string => scenario.settingsFile
 
 /** Earlier migrations of the folder build the schema, in the scenario's own transaction mode. */
 async function apply(branch: Branch, scenario: Scenario): Promise<void> {
@@ -121,5 +144,109 @@ async function apply(branch: Branch, scenario: Scenario): Promise<void> {
     })
   } finally {
     await session.close()
+  }
+}
+
+const plain = (scenario: Scenario): Filled => ({ migrations: scenario.migrations, pendingBy: '', notes: [] })
+
+/**
+ * The applied migrations by the tool itself, as the last release had them, so that its journal is its own work; or,
+ * where the schema is given, what the journal in it says.
+ */
+async function applyByTool(
+  branch: Branch,
+  scenario: Scenario,
+  tool: ScenarioTool,
+  ready: ReadyTool,
+  admin: Sql,
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<Filled> {
+  const { setup } = tool
+  const { ledger } = setup
+  let { applied, pending, pendingBy } = tool
+  if (scenario.schema.length > 0 && ledger) {
+    const rows = await readLedger(admin, ledger)
+    if (rows.length === 0 && applied.length > 0) throw noJournal(scenario, tool)
+    const known = ledger.pending(setup.files, rows)
+    applied = known.applied
+    const there = new Set(applied)
+    pending = setup.files.flatMap(({ name }) => (there.has(name) ? [] : [name]))
+    pendingBy = `the journal ${ledger.table} in ${scenario.schema.map(({ file }) => file).join(', ')}`
+    if (pending.length === 0)
+      throw new RehearsalError('NOTHING_PENDING', { tool: setup.title, count: setup.files.length, by: pendingBy })
+  } else if (scenario.schema.length === 0 && applied.length > 0) {
+    emit({ type: 'step', text: `building the schema with ${setup.title}: ${applied.length} applied migrations` })
+    await build(branch, tool, ready, applied, admin, signal)
+  }
+  const rows = ledger ? await readLedger(admin, ledger) : []
+  const byTool = ledger?.pending(setup.files, rows)
+  if (byTool) {
+    const missing = applied.filter((name) => !byTool.applied.includes(name) && scenario.schema.length === 0)
+    if (missing.length > 0)
+      throw new RehearsalError('BASE_FAILED', {
+        ...where(tool, missing[0] ?? ''),
+        tool: setup.title,
+        message: `it ended, but its journal ${ledger?.table ?? ''} does not have ${missing.join(', ')}`,
+        journal: ledger?.table ?? '',
+      })
+  }
+  // In the order in which the tool will run them; what it passes over is not among them.
+  const order = byTool ? byTool.pending.filter((name) => pending.includes(name)) : pending
+  const notes = [...setup.notes, ...(byTool?.notes ?? [])]
+  return {
+    migrations: await migrationFiles(setup.files, order),
+    pendingBy,
+    notes: byTool ? [...notes, ...passedOver(setup, pending, byTool.pending, notes)] : notes,
+  }
+}
+
+const noJournal = (scenario: Scenario, tool: ScenarioTool): RehearsalError =>
+  new RehearsalError('SCHEMA_FAILED', {
+    file: scenario.schema[0]?.file ?? '',
+    line: 1,
+    message: `it has no rows of ${tool.setup.ledger?.table ?? 'the journal'}, so ${tool.setup.title} would run all ${tool.setup.files.length} migrations; add them with pg_dump --data-only --inserts --table='${tool.setup.ledger?.table ?? ''}'`,
+  })
+
+const where = (tool: ScenarioTool, name: string): { file: string } => ({
+  file: tool.setup.files.find((file) => file.name === name)?.shown ?? name,
+})
+
+async function build(
+  branch: Branch,
+  tool: ScenarioTool,
+  ready: ReadyTool,
+  applied: readonly string[],
+  admin: Sql,
+  signal: AbortSignal,
+): Promise<void> {
+  const { setup } = tool
+  const open = await openTool({
+    tool: await ready.before(applied),
+    input: { migrate: branch.address('migrate'), emit: () => undefined },
+    admin,
+    clock: startClock(),
+    files: await migrationFiles(setup.files, applied),
+    settings: {},
+  })
+  try {
+    const { trace } = await open.run(signal)
+    stopIf(signal)
+    const { outcome, failedStatement } = trace.run
+    if (outcome.ok) return
+    const statement = trace.files.flatMap((file) => file.statements).find((one) => one.id === failedStatement)
+    const file = statement?.file ?? where(tool, trace.run.tool?.journal?.missing[0] ?? applied[0] ?? '').file
+    throw new RehearsalError('BASE_FAILED', {
+      file,
+      ...(statement ? { line: statement.line } : {}),
+      tool: setup.title,
+      message:
+        outcome.error.sqlstate === 'TOOL'
+          ? outcome.error.message
+          : `${outcome.error.sqlstate} ${outcome.error.message}`,
+      journal: setup.ledger?.table ?? '',
+    })
+  } finally {
+    await open.close()
   }
 }

@@ -1,5 +1,6 @@
 /** The public API: what a scenario, a seed and a traffic file are written with, and the three verbs. */
 export {
+  defineConfig,
   defineScenario,
   loadScenario,
   type Scenario,

@@ -2,18 +2,21 @@
  * The conductor: rehearse(scenario) -> Recording. Opens a throw-away database, fills it, and gives every pass its own
  * equal copy. The only verb that touches the world.
  */
+import { relative } from 'node:path'
 import { asDiskFull, branches, GRANTS_ASSUMPTION, type Branch } from './branches/index.js'
 import { readEnvironment } from './environment.js'
 import { RehearsalError } from './errors.js'
 import type { Emit } from './events.js'
-import { checkTables, fill, interrupted, stopIf } from './fill.js'
+import { checkTables, fill, interrupted, stopIf, type Filled } from './fill.js'
 import { sustainableRate, unhealthy } from './health.js'
+import { prepareTool, type ReadyTool } from './launch.js'
 import type { PassInput } from './pass/context.js'
+import { racePass } from './pass/race.js'
 import { quietPass } from './pass/quiet.js'
 import { timedPass } from './pass/timed.js'
 import { connect, disconnect, type Sql } from './pg/connect.js'
 import { isConnectionFailure, toPgError } from './pg/errors.js'
-import { SCHEMA_VERSION, type OperationInfo, type QuietPass, type Recording } from './recording.js'
+import { SCHEMA_VERSION, type MigrationFile, type OperationInfo, type QuietPass, type Recording } from './recording.js'
 import type { Scenario } from './scenario.js'
 import { toolVersion } from './version.js'
 
@@ -25,6 +28,10 @@ export interface RehearseOptions {
   port?: number
   /** Shown in the report, to repeat the run. */
   commandLine?: string
+  /** The user's environment, from which a migration tool gets what it needs to be found and nothing else. */
+  shell?: Readonly<Record<string, string | undefined>>
+  /** Adds a pass that starts the migration tool twice at once. */
+  race?: boolean
 }
 
 /**
@@ -45,37 +52,42 @@ export async function rehearse(scenario: Scenario, options: RehearseOptions = {}
   })
   const recording = blank(scenario)
   let recorded = false
+  let tool: ReadyTool | null = null
   try {
-    await fill(branch, scenario, emit, signal)
+    if (scenario.tool) {
+      emit({ type: 'step', text: `copying the project for ${scenario.tool.setup.title}` })
+      tool = await prepareTool({ tool: scenario.tool, directory: branch.directory, shell: options.shell ?? {} })
+    }
+    const filled = await fill(branch, scenario, tool, emit, signal)
+    learn(recording, scenario, filled, tool)
     await checkTables(branch, scenario)
     await branch.seal()
     recorded = true
-    const quiet = await onCopy(
-      branch,
-      'quiet',
-      async (input, sql) => {
-        recording.environment = await readEnvironment({
-          sql,
-          provider: branch.provider,
-          encoding: branch.encoding,
-          collation: branch.collation,
-          roles: scenario.roles,
-          settings: Object.keys(scenario.settings),
-          commandLine: options.commandLine ?? '',
-          tool: toolVersion(),
-          startedAt,
-          folder: scenario.folder,
-        })
-        return quietPass(input)
-      },
-      scenario,
-      emit,
-      signal,
-    )
-    recording.passes.push(quiet)
+    const run: Run = { branch, scenario, tool, emit, signal }
+    const quiet = await onCopy(run, 'quiet', recording.migrations, async (input, sql) => {
+      recording.environment = await readEnvironment({
+        sql,
+        provider: branch.provider,
+        encoding: branch.encoding,
+        collation: branch.collation,
+        roles: scenario.roles,
+        settings: Object.keys(scenario.settings),
+        commandLine: options.commandLine ?? '',
+        tool: toolVersion(),
+        startedAt,
+        folder: scenario.folder,
+      })
+      return quietPass(input)
+    })
+    recording.passes.push(quiet.pass)
+    recording.migrations = [...quiet.migrations]
     stopIf(signal)
-    await timed(branch, scenario, recording, quiet, emit, signal)
+    await timed(run, recording, quiet.pass)
     stopIf(signal)
+    if (options.race === true) {
+      recording.passes.push(await onCopy(run, 'race', recording.migrations, racePass))
+      stopIf(signal)
+    }
     recording.complete = true
   } catch (error) {
     const known =
@@ -100,24 +112,13 @@ const connectionLost = (error: unknown): RehearsalError | null =>
     : null
 
 /** The timed pass; once more at a rate that works when the generator could not keep up. */
-async function timed(
-  branch: Branch,
-  scenario: Scenario,
-  recording: Recording,
-  quiet: QuietPass,
-  emit: Emit,
-  signal: AbortSignal,
-): Promise<void> {
+async function timed(run: Run, recording: Recording, quiet: QuietPass): Promise<void> {
+  const { scenario, emit, signal } = run
   const taken = new Map(quiet.migration.statements.map((run) => [run.statement, run.work?.locks ?? []] as const))
   let rate = scenario.rate
   for (let attempt = 1; ; attempt++) {
-    const pass = await onCopy(
-      branch,
-      'timed',
-      (input) => timedPass({ ...input, rate, connections: scenario.connections, phases: scenario.phases, taken }),
-      scenario,
-      emit,
-      signal,
+    const pass = await onCopy(run, 'timed', recording.migrations, (input) =>
+      timedPass({ ...input, rate, connections: scenario.connections, phases: scenario.phases, taken }),
     )
     recording.passes.push(pass)
     const trouble = unhealthy(pass, scenario.budgets).filter((t) => t.cause === 'generator')
@@ -129,13 +130,20 @@ async function timed(
   }
 }
 
+/** What stays the same for all passes. */
+interface Run {
+  branch: Branch
+  scenario: Scenario
+  tool: ReadyTool | null
+  emit: Emit
+  signal: AbortSignal
+}
+
 async function onCopy<T>(
-  branch: Branch,
-  name: 'quiet' | 'timed',
+  { branch, scenario, tool, emit, signal }: Run,
+  name: 'quiet' | 'timed' | 'race',
+  migrations: readonly MigrationFile[],
   use: (input: PassInput, admin: Sql) => Promise<T>,
-  scenario: Scenario,
-  emit: Emit,
-  signal: AbortSignal,
 ): Promise<T> {
   emit({ type: 'step', text: `copying the database for the ${name} pass` })
   const copy = await branch.fork(name)
@@ -147,8 +155,9 @@ async function onCopy<T>(
         admin: copy.address('admin'),
         migrate: copy.address('migrate'),
         app: copy.address('app'),
-        migrations: scenario.migrations,
+        migrations,
         transaction: scenario.transaction,
+        tool: tool?.release ?? null,
         rollback: scenario.rollback,
         checks: scenario.checks,
         operations: scenario.operations,
@@ -164,6 +173,29 @@ async function onCopy<T>(
     await disconnect(admin)
     await copy.stop()
   }
+}
+
+/** What is known once the database is there. */
+function learn(recording: Recording, scenario: Scenario, filled: Filled, ready: ReadyTool | null): void {
+  recording.migrations = [...filled.migrations]
+  if (!scenario.tool) return
+  const { setup, command, project } = scenario.tool
+  recording.tool = {
+    tool: setup.tool,
+    title: setup.title,
+    version: setup.version,
+    command,
+    how: setup.launch.kind === 'replay' ? 'replay' : 'program',
+    why: setup.launch.kind === 'replay' ? setup.launch.why : null,
+    folder: relative(project, setup.folder) || '.',
+    journal: setup.ledger?.table ?? null,
+    pendingBy: filled.pendingBy,
+    notes: [...filled.notes],
+  }
+  if (ready && ready.withheld.length > 0)
+    recording.assumptions.push(
+      `Variables of the project's .env files that the migration tool was not given: ${ready.withheld.join(', ')} (pass them on with migrations.passEnv).`,
+    )
 }
 
 function blank(scenario: Scenario): Recording {

@@ -8,13 +8,16 @@ import type { CheckQuery, SqlFile } from './scenario/files.js'
 import { finder } from './scenario/find.js'
 import { readMigrations } from './scenario/migrations.js'
 import { importDefault } from './scenario/module.js'
+import { migrationFiles, readTool, type ScenarioTool } from './scenario/tool.js'
 import { describeIssues, ScenarioFile, type ScenarioSettings } from './scenario/schema.js'
 import { readTraffic } from './scenario/traffic.js'
+import { findPlainSqlFolder } from './migrations/tools/index.js'
 import { checkSeed, type Seed } from './seeds/index.js'
 import type { Operation } from './traffic/operation.js'
 
 export { parseDuration } from './scenario/duration.js'
-export { defineScenario, type ScenarioDefinition } from './scenario/schema.js'
+export { defineConfig, defineScenario, type ScenarioDefinition } from './scenario/schema.js'
+export { migrationFiles, passedOver, type ScenarioTool } from './scenario/tool.js'
 export type { CheckQuery, SqlFile }
 
 /** Length of each phase of the timed pass. */
@@ -30,6 +33,8 @@ export type SeedFile = ({ kind: 'sql' } & SqlFile) | { kind: 'ts'; file: string;
 export interface Scenario {
   name: string
   description: string | null
+  /** scenario.ts or rehearse.config.ts, as shown; it need not be there. */
+  settingsFile: string
   /** Absolute. Every `file` below is as shown to people: relative to the working directory, or else to this folder. */
   folder: string
   schema: SqlFile[]
@@ -37,6 +42,8 @@ export interface Scenario {
   appliedMigrations: MigrationFile[]
   seeds: SeedFile[]
   migrations: MigrationFile[]
+  /** The team's migration tool; null where the files are run as plain SQL. */
+  tool: ScenarioTool | null
   transaction: TransactionMode
   rollback: MigrationFile | null
   checks: CheckQuery[]
@@ -82,6 +89,8 @@ export interface ScenarioOverrides {
   phases?: Partial<{ [phase in keyof Phases]: number | undefined }> | undefined
   maxDurationMs?: number | undefined
   budgets?: Budgets | undefined
+  /** A git ref: what it does not have is pending. */
+  pendingSince?: string | undefined
 }
 
 /**
@@ -96,8 +105,20 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
       path,
       reason: kind === null ? 'no such folder' : 'it is a file, not a folder',
     })
-  const { settings, file } = await readSettings(folder)
-  const find = finder(folder, file)
+  const { settings, file, kind: settled } = await readSettings(folder)
+  const given = typeof settings.migrations === 'string' ? { folder: settings.migrations } : (settings.migrations ?? {})
+  const profile = settings.profile === undefined ? null : folder.resolve(settings.profile)
+  const pending = {
+    given: settings.pending ?? given.pending,
+    since: overrides.pendingSince,
+    profile: profile === null ? null : { path: profile, shown: folder.shown(profile) },
+    settingsFile: file,
+  }
+  // A scenario folder has its SQL files; a project has a tool, unless it says otherwise.
+  const looksForTool =
+    given.tool === undefined ? settled !== 'scenario' || given.command !== undefined : given.tool !== 'sql'
+  const tool = looksForTool ? await readTool({ folder, given, pending }) : null
+  const find = finder(folder, file, settled === 'project' ? 'rehearsal' : '.')
   const rows = overrides.rows ?? settings.rows ?? DEFAULTS.rows
   const each = async <T>(paths: string[], read: (path: string, shown: string) => Promise<T>): Promise<T[]> => {
     const files: T[] = []
@@ -107,7 +128,19 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
   const one = <T>(found: string | null, read: (path: string, shown: string) => Promise<T>): Promise<T[]> =>
     each(found === null ? [] : [found], read)
 
-  const migrations = await readMigrations(folder, settings.migrations, file)
+  const migrations = tool
+    ? {
+        transaction: 'all' as const,
+        applied: [],
+        pending: await migrationFiles(tool.setup.files, tool.pending),
+        assumptions: [...tool.setup.assumptions],
+      }
+    : await readMigrations(
+        folder,
+        await plainFolder(folder, settings.migrations, settled),
+        pending,
+        settled === 'project' ? 'new' : 'all',
+      )
   const schema = await each(await find.many('schema', settings.schema, ['schema.sql']), (p, s) =>
     readSchema(p, s, rows),
   )
@@ -131,12 +164,14 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
   const { phases } = settings
   return {
     name: settings.name ?? basename(folder.path),
+    settingsFile: file,
     description: settings.description ?? null,
     folder: folder.path,
     schema,
     appliedMigrations: migrations.applied,
     seeds,
     migrations: migrations.pending,
+    tool,
     transaction: migrations.transaction,
     rollback: rollback[0] ?? null,
     checks: checks.flat(),
@@ -165,16 +200,53 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
   }
 }
 
-/** scenario.ts, checked; an empty one where there is none. `file` is its name in messages. */
-async function readSettings(folder: Folder): Promise<{ settings: ScenarioSettings; file: string }> {
-  const path = folder.resolve('scenario.ts')
+/** What a folder is: a scenario with files of usual names, or a project whose own tool is used, if it has one. */
+type FolderKind = 'scenario' | 'project' | 'unknown'
+
+const CONFIGS = ['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].map((ending) => `rehearse.config.${ending}`)
+/** Any of these beside a folder of migrations makes a scenario. */
+const SCENARIO_FILES = ['old.sql', 'old.ts', 'new.sql', 'new.ts', 'schema.sql', 'seed.sql', 'seed.ts', 'checks.sql']
+
+/** scenario.ts or rehearse.config.ts, checked; empty settings where there is neither. `file` is its name in messages. */
+async function readSettings(folder: Folder): Promise<{ settings: ScenarioSettings; file: string; kind: FolderKind }> {
+  const there: string[] = []
+  for (const name of ['scenario.ts', ...CONFIGS]) if (await folder.has(name)) there.push(name)
+  const [name, second] = there
+  if (second !== undefined)
+    throw new RehearsalError('SCENARIO_INVALID', {
+      file: folder.shown(folder.path),
+      message: `both ${name ?? ''} and ${second}: keep one`,
+    })
+  if (name === undefined) {
+    let scenario = false
+    if ((await kindOf(folder.resolve('migrations'))) === 'folder')
+      for (const file of SCENARIO_FILES) scenario ||= await folder.has(file)
+    const file = folder.shown(folder.resolve(scenario ? 'scenario.ts' : 'rehearse.config.ts'))
+    const project = await folder.has('package.json')
+    return { settings: {}, file, kind: scenario ? 'scenario' : project ? 'project' : 'unknown' }
+  }
+  const path = folder.resolve(name)
   const file = folder.shown(path)
-  if (!(await folder.has('scenario.ts'))) return { settings: {}, file }
   const exported = await importDefault(path, file, 'SCENARIO_INVALID')
+  const define = name === 'scenario.ts' ? 'defineScenario' : 'defineConfig'
   const fail = (message: string): never => {
     throw new RehearsalError('SCENARIO_INVALID', { file, message })
   }
-  if (exported === undefined) return fail('needs a default export: export default defineScenario({ ... })')
+  if (exported === undefined) return fail(`needs a default export: export default ${define}({ ... })`)
   const checked = ScenarioFile.safeParse(exported)
-  return checked.success ? { settings: checked.data, file } : fail(describeIssues(checked.error))
+  return checked.success
+    ? { settings: checked.data, file, kind: name === 'scenario.ts' ? 'scenario' : 'project' }
+    : fail(describeIssues(checked.error))
+}
+
+/** In a project without a tool, plain SQL files may be in one of several folders. */
+async function plainFolder(
+  folder: Folder,
+  settings: ScenarioSettings['migrations'],
+  kind: FolderKind,
+): Promise<ScenarioSettings['migrations']> {
+  const given = typeof settings === 'string' ? { folder: settings } : (settings ?? {})
+  if (kind === 'scenario' || given.folder !== undefined) return settings
+  const found = await findPlainSqlFolder(folder.path, (path) => folder.shown(path))
+  return found === null ? settings : { ...given, folder: found }
 }

@@ -11,6 +11,8 @@ import { OURSELVES } from './user.js'
 /**
  * `$1` is the run directory. Its random name finds our processes even before a postmaster.pid exists, and only ours:
  * the program must be one of those that we start. The data is of no use to anybody, so servers are stopped with QUIT.
+ * What the user's migration tool started is found by the mark in its environment (see migrations/child), and by the
+ * files of `recordChild`; it is killed before the servers, so that it does not report their end.
  */
 const CLEAN_UP = String.raw`
 name="/$(basename "$1")/"
@@ -26,15 +28,34 @@ ours() {
     done
   fi
 }
+started() {
+  if [ -r /proc/self/stat ]; then
+    sed -n 's/.*) \([^ZX] \)/\1/p' "/proc/$1/stat" 2> /dev/null | cut -d ' ' -f 20
+  else
+    ps -o lstart= -p "$1"
+  fi
+}
+children() {
+  [ ! -r /proc/self/environ ] || grep -lsF -- "REHEARSE_CHILD=$1/" /proc/[0-9]*/environ | while IFS=/ read -r _ _ pid _; do
+    echo "$pid"
+  done
+  for file in "$1"/child-*; do
+    [ -f "$file" ] || continue
+    pid=\${file##*-}
+    [ -s "$file" ] && [ "$(echo $(started "$pid"))" = "$(echo $(cat "$file"))" ] && echo "-$pid"
+  done
+}
 clean_up() {
   stopped=no
   for signal in QUIT KILL; do
     turn=0
     while [ $turn -lt 25 ]; do
+      tools=$(children "$1")
+      [ -z "$tools" ] || kill -s KILL -- $tools 2> /dev/null
       pids=$(ours)
-      [ -n "$pids" ] || break
+      [ -n "$pids$tools" ] || break
       stopped=yes
-      [ $turn -gt 0 ] || kill -s $signal $pids 2> /dev/null
+      [ $turn -gt 0 ] || [ -z "$pids" ] || kill -s $signal $pids 2> /dev/null
       sleep 0.1
       turn=$((turn + 1))
     done

@@ -118,6 +118,7 @@ async function fillable(place: Workplace, options: BranchOptions, remove: () => 
   signal?.addEventListener('abort', interrupted, { once: true })
   return {
     provider: 'embedded',
+    directory,
     major: options.major,
     encoding: 'UTF8',
     collation: collation.name,

@@ -53,6 +53,8 @@ export interface Copy {
 
 export interface Branch {
   readonly provider: string
+  /** A folder of the rehearsal's own: whatever is put into it is removed with the branch, by a later run if need be. */
+  readonly directory: string
   readonly major: number
   readonly encoding: string
   /** The database's default collation with its provider, e.g. `C.UTF-8 (builtin)`. */

@@ -79,6 +79,18 @@ export async function createRunDirectory(user: DatabaseUser): Promise<string> {
   }
 }
 
+/**
+ * Notes a program of the user's that leads a process group, so that whoever cleans the run directory up ends the group
+ * too: the watchdog, our own exit, the sweep of the next run. The note is void once the process is another one.
+ */
+export async function recordChild(directory: string, pid: number): Promise<void> {
+  const started = await processStart(pid)
+  if (started === null) return
+  const whole = join(directory, `.child-${pid}.new`)
+  await writeFile(whole, started, { mode: 0o600 })
+  await rename(whole, join(directory, `child-${pid}`))
+}
+
 /** Makes a folder that belongs to the database's user, closed to everybody else. */
 export async function createOwned(path: string, user: DatabaseUser): Promise<string> {
   await mkdir(path, { mode: 0o700 })

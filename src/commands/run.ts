@@ -23,6 +23,7 @@ export interface RunOptions {
   quiet: boolean
   failOn: 'warn' | 'fail'
   port: number | null
+  race: boolean
   commandLine: string
 }
 
@@ -106,11 +107,13 @@ async function one(
   const view = options.quiet ? { emit: () => undefined, stop: () => undefined } : progress(console.stderr, console.env)
   let recording
   try {
-    view.emit({ type: 'step', text: planLine(scenario) })
+    view.emit({ type: 'step', text: planLine(scenario, options.race) })
     recording = await rehearse(scenario, {
       signal: console.signal,
       emit: view.emit,
       commandLine: options.commandLine,
+      shell: console.env,
+      race: options.race,
       ...(options.port === null ? {} : { port: options.port }),
     })
   } catch (error) {
@@ -131,8 +134,8 @@ async function one(
   return { code: codeOf(report, options.failOn), report }
 }
 
-function planLine(scenario: Scenario): string {
-  const { passes, expectedMs } = plan(scenario)
+function planLine(scenario: Scenario, race: boolean): string {
+  const { passes, expectedMs } = plan(scenario, race)
   return `${scenario.name}: ${passes.map((pass) => `${pass.kind} pass`).join(', then ')}; about ${formatMs(expectedMs)} and the migration's own time, at most ${formatMs(scenario.maxDurationMs)} of it`
 }
 

@@ -4,8 +4,10 @@ import type {
   LockMode,
   LockSpan,
   LockTaken,
+  MigrationRun,
   OperationLock,
   QuietPass,
+  RacePass,
   Recording,
   SchemaState,
   Statement,
@@ -19,6 +21,8 @@ export interface Facts {
   recording: Recording
   quiet: QuietPass | null
   timed: TimedPass | null
+  /** The tool started twice at once. */
+  race: RacePass | null
   statement: (id: string) => Statement | null
   /** Operations whose own lock on the relation conflicts with the mode. */
   conflicting: (relation: string, mode: LockMode) => OperationLock[]
@@ -45,9 +49,21 @@ export interface UnderLock {
 }
 
 export function readFacts(recording: Recording): Facts {
-  const quiet = recording.passes.find((pass): pass is QuietPass => pass.kind === 'quiet') ?? null
-  const timed = recording.passes.findLast((pass): pass is TimedPass => pass.kind === 'timed') ?? null
   const statements = new Map(recording.migrations.flatMap((file) => file.statements.map((s) => [s.id, s] as const)))
+  // What a tool does for its own bookkeeping is the tool's; only what stands in a migration is judged.
+  const judged = (id: string): boolean => recording.tool === null || statements.has(id)
+  const quietPass = recording.passes.find((pass): pass is QuietPass => pass.kind === 'quiet')
+  const timedPass = recording.passes.findLast((pass): pass is TimedPass => pass.kind === 'timed')
+  const quiet = quietPass ? { ...quietPass, migration: onlyJudged(quietPass.migration, judged) } : null
+  const timed = timedPass
+    ? {
+        ...timedPass,
+        migration: onlyJudged(timedPass.migration, judged),
+        locks: timedPass.locks.filter((span) => judged(span.statement)),
+        blocked: timedPass.blocked.filter((group) => judged(group.statement)),
+        migrationWaits: timedPass.migrationWaits.filter((wait) => judged(wait.statement)),
+      }
+    : null
   const conflicting = (relation: string, mode: LockMode): OperationLock[] =>
     (quiet?.operationLocks ?? []).filter((lock) => lock.relation === relation && conflicts(lock.mode, mode))
   const states = quiet?.states.filter((state) => state.kind !== 'rolled-back') ?? []
@@ -55,6 +71,7 @@ export function readFacts(recording: Recording): Facts {
     recording,
     quiet,
     timed,
+    race: recording.passes.findLast((pass): pass is RacePass => pass.kind === 'race') ?? null,
     statement: (id) => statements.get(id) ?? null,
     conflicting,
     underLock: quiet ? statementsUnderLock(quiet, conflicting) : [],
@@ -72,6 +89,12 @@ export function readFacts(recording: Recording): Facts {
     },
   }
 }
+
+const onlyJudged = (run: MigrationRun, judged: (id: string) => boolean): MigrationRun => ({
+  ...run,
+  statements: run.statements.filter((one) => judged(one.statement)),
+  transactions: run.transactions.map((one) => ({ ...one, statements: one.statements.filter(judged) })),
+})
 
 /** For each statement, the strongest conflicting lock that it took itself or that its transaction held already. */
 function statementsUnderLock(quiet: QuietPass, conflicting: Facts['conflicting']): UnderLock[] {

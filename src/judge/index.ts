@@ -19,6 +19,10 @@ import { felt, lockHeld, lockTimeoutMissing, operationBlocked } from './rules/lo
 import { migrationFails } from './rules/migration-fails.js'
 import { preparedBreaks } from './rules/prepared.js'
 import { querySlower, slowdowns } from './rules/slowdown.js'
+import { toolCommitsEarly } from './rules/tool-commits.js'
+import { nextDeployRefuses, toolExitCode } from './rules/tool-exit.js'
+import { toolNotes } from './rules/tool-notes.js'
+import { toolRace } from './rules/tool-race.js'
 import { deadlock, health, migrationWaited, trafficErrors } from './rules/traffic.js'
 import { ownDurations, projectionOf, workUnderLock } from './rules/work-under-lock.js'
 
@@ -27,8 +31,12 @@ export type Rule = (facts: Facts) => Finding[]
 /** In the order in which findings of equal severity are shown. */
 export const rules = [
   migrationFails,
+  toolExitCode,
+  toolNotes,
+  nextDeployRefuses,
   codeBreaks,
   deadlock,
+  toolRace,
   checksFail,
   leftovers,
   lockHeld,
@@ -40,6 +48,7 @@ export const rules = [
   bulkWrites,
   querySlower,
   rollback,
+  toolCommitsEarly,
   migrationWaited,
   health,
 ] satisfies Rule[]
@@ -53,7 +62,12 @@ const ORDER: Record<Finding['severity'], number> = { fail: 0, inconclusive: 1, w
 export function judge(recording: Recording, budgets: Budgets = {}): Report {
   const judged: Recording = { ...recording, budgets: { ...recording.budgets, ...budgets } }
   const facts = readFacts(judged)
-  const findings = sayOnce(rules.flatMap((rule) => rule(facts)).sort((a, b) => ORDER[a.severity] - ORDER[b.severity]))
+  const findings = sayOnce(
+    rules
+      .flatMap((rule) => rule(facts))
+      .map((found) => nearLine(facts, found))
+      .sort((a, b) => ORDER[a.severity] - ORDER[b.severity]),
+  )
   const verdict = verdictOf(findings)
   return {
     kind: 'report',
@@ -77,6 +91,13 @@ function sayOnce(findings: readonly Finding[]): Finding[] {
     said.add(key)
     return finding
   })
+}
+
+/** A statement that a program made stands at no line: it is said wherever a line is named. */
+function nearLine(facts: Facts, found: Finding): Finding {
+  const statement = found.at ? facts.statement(found.at.statement) : null
+  if (!statement || statement.exactLine) return found
+  return { ...found, evidence: [...found.evidence, `A program made the statement: line ${statement.line} or near it.`] }
 }
 
 function verdictOf(findings: readonly Finding[]): Verdict {
@@ -171,7 +192,7 @@ function worstOf(metric: Metric, facts: Facts): Worst | null {
       })
   } else {
     for (const under of facts.underLock)
-      for (const duration of ownDurations(facts, under.run.statement))
+      for (const duration of ownDurations(facts, under.run.statement).durationsMs)
         candidates.push({ low: duration, high: duration, statement: under.run.statement, projected: null })
   }
   const worst = candidates.sort((a, b) => b.high - a.high)[0] ?? null

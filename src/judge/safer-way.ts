@@ -1,12 +1,37 @@
 /** The safe way to the same end, as SQL where the statement's kind has a well-known one. Pure. */
-import type { Finding, Statement } from '../recording.js'
+import type { Finding, MigrationTool, Statement } from '../recording.js'
 import { withConcurrently } from '../sql/concurrently.js'
 import { quoteName, quoteQualified } from '../sql/identifiers.js'
+import { toolName } from './tool-words.js'
 
 type Advice = NonNullable<Finding['advice']>
 
+/** How each tool runs something outside a transaction: advice that it cannot follow would be none. */
+const OUTSIDE: Partial<Record<MigrationTool['tool'], string>> = {
+  drizzle:
+    'Drizzle runs every pending file in one transaction: build or drop it by hand or in a step of its own before the deploy, and write the migration with IF NOT EXISTS or IF EXISTS.',
+  'node-pg-migrate': 'In node-pg-migrate that is a JS or TS migration with pgm.noTransaction(); an SQL file cannot.',
+  prisma: 'In Prisma that is a migration whose file holds this one statement.',
+  supabase: 'In Supabase that is a migration whose file holds this one statement.',
+}
+
 /** `table` is the table whose lock is in question. */
-export function saferWay(statement: Statement, table: string): Advice {
+export function saferWay(statement: Statement, table: string, tool: MigrationTool | null = null): Advice {
+  const advice = general(statement, table)
+  const all = `${advice.text} ${advice.sql ?? ''}`
+  const more = [
+    ...(tool && /CONCURRENTLY|outside a transaction/i.test(all) ? [OUTSIDE[tool.tool] ?? ''] : []),
+    ...(tool && ONE_FOR_ALL.includes(tool.tool) && /transaction of its own|its own transaction/.test(all)
+      ? [`${toolName(tool)} runs all pending files in one transaction: that takes a deploy for each.`]
+      : []),
+  ].filter((sentence) => sentence !== '')
+  return more.length === 0 ? advice : { ...advice, text: [advice.text, ...more].join(' ') }
+}
+
+/** Tools whose pending files share one transaction unless told otherwise. */
+const ONE_FOR_ALL: readonly MigrationTool['tool'][] = ['drizzle', 'node-pg-migrate']
+
+function general(statement: Statement, table: string): Advice {
   const action = (name: string): Statement['actions'][number] | undefined =>
     statement.actions.find((a) => a.action === name)
   if ((statement.kind === 'IndexStmt' || statement.kind === 'DropStmt') && !statement.concurrently) {

@@ -24,7 +24,7 @@ export const cyclePids = (detail: string): number[] => [
 
 export function deadlocks(
   reports: readonly DeadlockReport[],
-  migrationPid: number,
+  migrationPids: readonly number[],
   nameOf: (pid: number, atMs: number) => string | null,
   /** The migration's statement at an instant. */
   statementAt: (atMs: number) => string | null,
@@ -32,13 +32,13 @@ export function deadlocks(
   return reports.map((report) => {
     const pids = cyclePids(report.detail)
     const participants = pids.map((pid) =>
-      pid === migrationPid
+      migrationPids.includes(pid)
         ? 'migration'
         : pid === report.pid
           ? report.by
           : (nameOf(pid, report.atMs) ?? 'another session'),
     )
-    const involvesMigration = report.by === 'migration' || pids.includes(migrationPid)
+    const involvesMigration = report.by === 'migration' || pids.some((pid) => migrationPids.includes(pid))
     return {
       atMs: report.atMs,
       victim: report.by,

@@ -11,7 +11,7 @@
  * database and would wait for ever, so the watch lives in another database, from where pg_locks shows the same.
  */
 import type { LockMode } from '../recording.js'
-import { connect, disconnect, type Address, type Sql } from '../pg/connect.js'
+import { connect, disconnect, type Address, type Asked, type Sql } from '../pg/connect.js'
 import { fromPgLocks } from '../sql/lock-modes.js'
 
 export interface WatchedLock {
@@ -47,7 +47,7 @@ const PAUSE_US = 5_000
  */
 export async function openLockWatch(
   address: Address,
-  session: { sql: Sql; pid: number },
+  session: Asked & { pid: number },
   observer: Sql,
 ): Promise<LockWatch | null> {
   if (address.database === ELSEWHERE) return null
@@ -105,23 +105,19 @@ export async function openLockWatch(
       end loop;
     end $watch$`
   // Without the right to it (a managed server) there is no pause, only the looking.
-  const pausing = await session.sql
-    .unsafe<{ role: string }[]>('select session_user::text as role')
+  const pausing = await session
+    .ask<{ role: string }>('select session_user::text as role')
     .then(([row]) => observer`grant set on parameter commit_delay to ${observer(row?.role ?? '')}`)
     .then(
       () => true,
       () => false,
     )
-  const set = async (text: string): Promise<void> => {
-    if (!pausing) return
-    await session.sql
-      .unsafe(text)
-      .simple()
-      .catch(() => undefined)
+  const set = async (...texts: string[]): Promise<void> => {
+    if (pausing) for (const text of texts) await session.ask(text).catch(() => undefined)
   }
   let looking: Promise<unknown> | null = null
   return {
-    prepare: () => set(`set commit_siblings = 0; set commit_delay = ${PAUSE_US}`),
+    prepare: () => set('set commit_siblings = 0', `set commit_delay = ${PAUSE_US}`),
     async start() {
       seen = []
       const begun = new Promise<void>((resolve) => (ready = resolve))
@@ -140,7 +136,7 @@ export async function openLockWatch(
       looking = null
       return seen
     },
-    release: () => set('reset commit_siblings; reset commit_delay'),
+    release: () => set('reset commit_siblings', 'reset commit_delay'),
     close: () => disconnect(sql),
   }
 }

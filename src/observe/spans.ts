@@ -16,6 +16,8 @@ export interface SpanInput {
   taken: ReadonlyMap<string, readonly LockTaken[]>
   looks: readonly Look[]
   pids: readonly number[]
+  /** Not before this was the statement begun: it left then, alone or in a message with others. */
+  earliestMs: (run: StatementRun) => number
   /** OID of a relation by name, for the sampler's rows; several names can share none. */
   relationOf: (oid: number) => { relation: string; kind: RelationKind; table: string; existedBefore: boolean } | null
   /** Server clock minus ours; null when the sampler never looked. */
@@ -82,7 +84,7 @@ function span(
   const announced = lock.relation === lock.table ? input.announced(run.statement, lock.table) : null
   const waited = seen.lastWaiting !== null
   // Asked: not before the statement left; not after it was first seen, in whatever state.
-  let askedLow = run.startMs
+  let askedLow = input.earliestMs(run)
   let askedHigh = Math.min(run.endMs, seen.firstGranted?.toMs ?? Infinity, announced ?? Infinity)
   if (seen.lastAbsentBeforeAsked) askedLow = Math.max(askedLow, seen.lastAbsentBeforeAsked.fromMs)
   if (seen.waitStart !== null && input.offset) {
@@ -150,6 +152,7 @@ function waitedInVain(input: SpanInput, run: StatementRun): boolean {
 }
 
 function observe(input: SpanInput, run: StatementRun, untilMs: number, lock: LockTaken): Seen {
+  const fromMs = input.earliestMs(run)
   const seen: Seen = {
     firstGranted: null,
     lastGranted: null,
@@ -160,7 +163,7 @@ function observe(input: SpanInput, run: StatementRun, untilMs: number, lock: Loc
     waitStart: null,
   }
   for (const look of input.looks) {
-    if (look.toMs < run.startMs) continue
+    if (look.toMs < fromMs) continue
     if (look.fromMs > untilMs) break
     const row = find(input, look, lock)
     if (row?.granted === true) {
@@ -176,7 +179,7 @@ function observe(input: SpanInput, run: StatementRun, untilMs: number, lock: Loc
       seen.firstGoneAfter ??= look
     } else if (!seen.lastWaiting) {
       // Absent before anything was seen: it had not been asked for at this look's earliest instant.
-      if (look.fromMs >= run.startMs && !seen.firstGranted) {
+      if (look.fromMs >= fromMs && !seen.firstGranted) {
         seen.lastAbsentBeforeAsked = look
         seen.lastNotGranted = look
       }

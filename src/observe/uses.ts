@@ -71,8 +71,8 @@ export class ConnectionPids {
     return release ? waiting[release] : waiting.old + waiting.new
   }
 
-  name(pid: number, look: number, migrationPid: number): string {
-    if (pid === migrationPid) return 'migration'
+  name(pid: number, look: number, migrationPids: readonly number[]): string {
+    if (migrationPids.includes(pid)) return 'migration'
     // pg_blocking_pids names a prepared transaction 0.
     if (pid === 0) return 'a prepared transaction'
     const use = this.uses[look]?.get(pid)

@@ -3,32 +3,17 @@
  * right after the statement: its locks, its transaction's row counters and the catalog as it sees it are exact. A
  * statement that must run outside a transaction is compared by flushed counters, and its locks are watched from outside.
  */
-import type { LockMode, LockTaken, Work } from '../recording.js'
-import { readRelations, type RelationState } from '../pg/catalog.js'
-import type { Sql } from '../pg/connect.js'
-import { fromPgLocks } from '../sql/lock-modes.js'
+import type { LockTaken, Work } from '../recording.js'
+import type { RelationState } from '../pg/catalog.js'
+import type { Asked, Sql } from '../pg/connect.js'
 import type { LockWatch } from './lock-watch.js'
+import { assignLooks, type LookKind } from './looks.js'
+import { looksSince, takeSnapshot, type Held, type Snapshot } from './snapshot.js'
 import type { NoticeStamp } from '../migrations/session.js'
-
-interface Held {
-  oid: number
-  mode: LockMode
-}
-
-interface Snapshot {
-  relations: Map<number, RelationState>
-  held: Held[]
-  wal: number
-  /** Transactions that the session has begun so far (the local part of its virtual transaction id). */
-  begun: number
-  lockTimeoutMs: number
-  statementTimeoutMs: number
-  notices: number
-}
 
 export interface WorkOptions {
   /** The migration's own session. */
-  session: Sql
+  session: Asked
   notices: readonly NoticeStamp[]
   /** A second session with the right to read everything. */
   observer: Sql
@@ -62,7 +47,7 @@ export class WorkMeter {
 
   async before(inTransaction: boolean): Promise<void> {
     if (!inTransaction) await this.#o.watch?.prepare()
-    this.#before = await this.#snapshot(inTransaction)
+    this.#before = await takeSnapshot(this.#o, inTransaction)
     this.#o.sampled()
     if (!inTransaction) await this.#o.watch?.start()
   }
@@ -74,9 +59,44 @@ export class WorkMeter {
     this.#before = null
     const sampled = [...((await this.#o.watch?.stop()) ?? []), ...this.#o.sampled()]
     if (state.aborted && state.inTransaction) return this.#onlyLocks(before, sampled)
-    const after = await this.#snapshot(state.inTransaction)
+    const after = await takeSnapshot(this.#o, state.inTransaction)
     if (!state.inTransaction) await this.#o.watch?.release()
     return this.#compare(before, after, state, sampled)
+  }
+
+  /**
+   * After a message of several statements that was sent whole: what the server's own looks tell of each. `failedAt` is
+   * the statement that failed, which has no look after it.
+   */
+  async afterMessage(
+    statements: readonly { kind: LookKind; end: Pick<StatementEnd, 'truncates' | 'dropsIndexConcurrently'> }[],
+    state: Pick<StatementEnd, 'inTransaction' | 'aborted'> & {
+      began: 'in a transaction' | 'idle'
+      failedAt: number | null
+    },
+  ): Promise<(Work | null)[]> {
+    const before = this.#before
+    if (!before) return statements.map(() => null)
+    this.#before = null
+    const sampled = [...((await this.#o.watch?.stop()) ?? []), ...this.#o.sampled()]
+    const looks = looksSince(this.#o.notices, before)
+    const open = state.inTransaction && !state.aborted
+    const last = open ? { ...(await takeSnapshot(this.#o, true)), event: '' } : null
+    if (!state.inTransaction) await this.#o.watch?.release()
+    const first = state.began === 'in a transaction' ? { ...before, event: '' } : null
+    const between = assignLooks(
+      statements.map(({ kind }) => kind),
+      looks,
+      first,
+      last,
+    )
+    return statements.map(({ end, kind }, index) => {
+      const own = between[index]
+      if (own) return this.#compare(own.before, own.after, { inTransaction: true, aborted: false, ...end }, [])
+      if (index !== state.failedAt || kind !== 'loud') return null
+      const begun = looks.findLast((look) => look.event === 'ddl_command_start')
+      return this.#onlyLocks(begun ?? before, sampled)
+    })
   }
 
   #onlyLocks(before: Snapshot, sampled: readonly Held[]): Work {
@@ -93,47 +113,6 @@ export class WorkMeter {
       sizeChanges: [],
       lockTimeoutMs: before.lockTimeoutMs,
       statementTimeoutMs: before.statementTimeoutMs,
-    }
-  }
-
-  async #snapshot(inTransaction: boolean): Promise<Snapshot> {
-    const { session, observer } = this.#o
-    if (!inTransaction) await session.unsafe('select pg_catalog.pg_stat_force_next_flush()').simple()
-    // Of the session's own questions, the last one before the statement and the second one after it.
-    const settings = await session.unsafe<{ name: string; setting: string; begun: string | null }[]>(
-      `select name, setting,
-              (select split_part(virtualxid, '/', 2) from pg_catalog.pg_locks
-                where pid = pg_catalog.pg_backend_pid() and locktype = 'virtualxid' and virtualxid = virtualtransaction) as begun
-         from pg_catalog.pg_settings where name in ('lock_timeout', 'statement_timeout')`,
-    )
-    const setting = (name: string): number => Number(settings.find((row) => row.name === name)?.setting ?? 0)
-    // A short statement_timeout of the migration's must not hit our own questions: it would abort its transaction.
-    const guarded = inTransaction && setting('statement_timeout') !== 0
-    if (guarded) await session.unsafe('set local statement_timeout = 0').simple()
-    const relations = inTransaction
-      ? await readRelations(session, 'transaction')
-      : await readRelations(observer, 'flushed')
-    const held = inTransaction
-      ? await session.unsafe<{ oid: number; mode: string }[]>(
-          `select relation::bigint::float8 as oid, mode from pg_catalog.pg_locks
-            where pid = pg_catalog.pg_backend_pid() and locktype = 'relation' and granted and relation >= 16384`,
-        )
-      : []
-    if (guarded) await session.unsafe(`set local statement_timeout = ${setting('statement_timeout')}`).simple()
-    const server = await observer.unsafe<{ wal: string }[]>(
-      `select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::text as wal`,
-    )
-    return {
-      relations,
-      held: held.flatMap((row) => {
-        const mode = fromPgLocks(row.mode)
-        return mode ? [{ oid: row.oid, mode }] : []
-      }),
-      wal: Number(server[0]?.wal ?? 0),
-      begun: Number(settings[0]?.begun ?? 0),
-      lockTimeoutMs: setting('lock_timeout'),
-      statementTimeoutMs: setting('statement_timeout'),
-      notices: this.#o.notices.length,
     }
   }
 

@@ -3,6 +3,7 @@ import type { Emit } from '../events.js'
 import type { MigrationFile, RelationKind, Statement, TransactionMode } from '../recording.js'
 import type { RelationState } from '../pg/catalog.js'
 import { connect, disconnect, type Address, type Sql } from '../pg/connect.js'
+import type { Ledger, ToolSetup } from '../migrations/tools/types.js'
 import type { Check } from '../probe/checks.js'
 import type { Operation, Variables } from '../traffic/operation.js'
 
@@ -14,6 +15,8 @@ export interface PassInput {
   app: Address
   migrations: readonly MigrationFile[]
   transaction: TransactionMode
+  /** The team's migration tool; null where the files are run as plain SQL. */
+  tool: ToolInput | null
   rollback: MigrationFile | null
   checks: readonly Check[]
   operations: readonly Operation[]
@@ -23,6 +26,26 @@ export interface PassInput {
   emit: Emit
   /** Aborted when the user interrupts: the pass ends early and what it knows is kept. */
   signal: AbortSignal
+}
+
+/** The team's migration tool, ready to be started. */
+export interface ToolInput {
+  setup: ToolSetup
+  /** As one would type it: what statements of nowhere are called after. */
+  command: string
+  /** Starts it against that address and resolves when it has ended. `signal` ends it. */
+  start(options: { address: Address; signal: AbortSignal }): Promise<ToolExit>
+  /** Without any connection after so long, it does not use the address that it was given. */
+  connectWithinMs: number
+}
+
+export interface ToolExit {
+  exitCode: number | null
+  signal: string | null
+  /** The tail of what it printed. In memory only. */
+  output: string
+  /** Where else it wanted to connect. */
+  blocked: readonly { host: string; port: number }[]
 }
 
 /** Settings that only make the server tell more; on the migration's sessions in both passes. */
@@ -58,6 +81,12 @@ export async function warmAndCheckpoint(sql: Sql, relations: ReadonlyMap<number,
 }
 
 const splitOnce = (qualified: string, bare: string): [string, string] => [qualified.slice(0, -bare.length - 1), bare]
+
+/** Tells the relations of a tool's bookkeeping, its sequences and indexes included, from all others. */
+export function journalOf(ledger: Ledger | null): (table: string) => boolean {
+  const names = (ledger?.tables ?? []).map(({ schema, name }) => (schema === 'public' ? name : `${schema}.${name}`))
+  return (table) => names.some((name) => table === name || table.startsWith(`${name}_`))
+}
 
 /** What a relation's OID stands for, in the words of the recording: names are those from before the migration. */
 export interface NamedRelation {

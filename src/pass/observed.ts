@@ -7,7 +7,7 @@ import { blockedGroups } from '../observe/groups.js'
 import { lockSpans } from '../observe/spans.js'
 import type { ConnectionPids } from '../observe/uses.js'
 import { migrationWaits, trafficWaits, type Settled, type WaitInput } from '../observe/waits.js'
-import type { Bracket, LockTaken, TimedPass, TrafficSeries } from '../recording.js'
+import type { Bracket, LockTaken, StatementRun, TimedPass, TrafficSeries } from '../recording.js'
 import type { RelationNames } from './context.js'
 
 /** Lean by measurement: within noise to -6 % of throughput on two cores. */
@@ -16,7 +16,10 @@ const MOST_WAITS = 5_000
 
 export interface Observed {
   trace: MigrationTrace
-  migrationPid: number
+  migrationPids: readonly number[]
+  /** Whether a relation belongs to the migration tool's bookkeeping. */
+  isJournal: (table: string) => boolean
+  earliest: ReadonlyMap<StatementRun, number>
   notices: readonly NoticeStamp[]
   names: RelationNames
   looks: readonly Look[]
@@ -36,8 +39,13 @@ export function locksAndWaits(
     transactions: input.trace.transactions,
     taken: input.taken,
     looks,
-    pids: [input.migrationPid],
-    relationOf: (oid) => input.names.of(oid),
+    pids: input.migrationPids,
+    earliestMs: (run) => input.earliest.get(run) ?? run.startMs,
+    // The tool's own journal is not what traffic could wait for.
+    relationOf: (oid) => {
+      const relation = input.names.of(oid)
+      return relation && input.isJournal(relation.table) ? null : relation
+    },
     offset,
     announced: announcements(input.notices, input.trace.run.statements),
   })
@@ -45,14 +53,14 @@ export function locksAndWaits(
     looks,
     uses: input.pids.uses,
     settled: input.settled,
-    migrationPids: [input.migrationPid],
+    migrationPids: input.migrationPids,
     statements: input.trace.run.statements,
     spans: locks,
     relationName: (oid) => input.names.of(oid)?.relation ?? null,
     offset,
     endMs: input.endMs,
   }
-  const nameOf = (pid: number, look: number): string => input.pids.name(pid, look, input.migrationPid)
+  const nameOf = (pid: number, look: number): string => input.pids.name(pid, look, input.migrationPids)
   const waits = trafficWaits(asked)
   const { run } = input.trace
   const during = input.looks.filter((look) => look.toMs >= run.startMs && look.fromMs <= run.endMs)

@@ -2,37 +2,29 @@
  * The quiet pass: the migration at rest, taken apart. Nothing else uses the copy, so every statement's locks, rewrites,
  * scans and rows are its own; the compat matrix is tried on every committed state; then the way back is tried.
  */
-import { startClock } from '../clock.js'
-import { openMigrationSession } from '../migrations/session.js'
-import { runMigration, type Hooks, type MigrationTrace, type TransactionTrace } from '../migrations/runner.js'
-import { openLockWatch } from '../observe/lock-watch.js'
-import { startSampler } from '../observe/sampler.js'
-import { WorkMeter } from '../observe/work.js'
+import type { MigrationTrace } from '../migrations/runner.js'
 import { readRelations, type RelationState } from '../pg/catalog.js'
 import { connect, disconnect, type Sql } from '../pg/connect.js'
-import { toPgError } from '../pg/errors.js'
 import { dataChecks, runChecks, type CheckResult } from '../probe/checks.js'
 import { openCompatProbe, type CompatProbe } from '../probe/compat.js'
 import { trapLocks } from '../probe/lock-trap.js'
 import { newlyUnfinished, readUnfinished } from '../probe/leftovers.js'
 import { timingProbe } from '../probe/timings.js'
-import {
-  LockMode,
-  type CompatCell,
-  type MigrationFile,
-  type QuietPass,
-  type SchemaState,
-  type Statement,
-} from '../recording.js'
-import { statementFacts } from '../sql/split.js'
-import { ANNOUNCE, byId, COUNT_EXACTLY, variables, warmAndCheckpoint, type PassInput } from './context.js'
+import type { CompatCell, MigrationFile, QuietPass, SchemaState, Statement } from '../recording.js'
+import { variables, warmAndCheckpoint, type PassInput } from './context.js'
+import { dissect, type Dissected } from './dissect.js'
+import { dissectTool } from './tool-dissect.js'
 
-/** Nothing is timed here, so the sampler may look as often as it likes. */
-const QUIET_PERIOD_MS = 2
 /** Below the limit that the judge warns at, so that what is near it was measured twice. */
 const SUSPICIOUS_RATIO = 1.3
 
-export async function quietPass(input: PassInput): Promise<QuietPass> {
+/** The pass, and the migrations with what programs among them turned out to send. */
+export interface QuietResult {
+  pass: QuietPass
+  migrations: readonly MigrationFile[]
+}
+
+export async function quietPass(input: PassInput): Promise<QuietResult> {
   input.emit({ type: 'pass', pass: 'quiet' })
   const admin = connect(input.admin, { applicationName: 'rehearse observer' })
   const probe = await openCompatProbe({
@@ -56,16 +48,14 @@ class Quiet {
   readonly #states: SchemaState[] = []
   readonly #compat: CompatCell[] = []
   readonly #warnings: string[] = []
-  readonly #statements: Map<string, Statement>
 
   constructor(input: PassInput, admin: Sql, probe: CompatProbe) {
     this.#input = input
     this.#admin = admin
     this.#probe = probe
-    this.#statements = byId(input.migrations)
   }
 
-  async run(): Promise<QuietPass> {
+  async run(): Promise<QuietResult> {
     const input = this.#input
     const relations = await readRelations(this.#admin)
     await warmAndCheckpoint(this.#admin, relations)
@@ -83,9 +73,18 @@ class Quiet {
     })
     if (!input.signal.aborted) await timing.before()
 
-    const trace = await this.#migrate(input.migrations, relations, true)
-    this.#nameLastState(trace)
-    if (!trace.run.outcome.ok && !input.signal.aborted) await this.#addTrappedLocks(trace, relations)
+    const options = {
+      input,
+      admin: this.#admin,
+      files: input.migrations,
+      initial: relations,
+      onCommit: (state: { id: string; last: Statement | null }) => this.#committed(state),
+    }
+    const dissected = input.tool ? await dissectTool({ ...options, tool: input.tool }) : await dissect(options)
+    const { trace } = dissected
+    this.#warnings.push(...dissected.warnings)
+    this.#nameStates(dissected)
+    if (!trace.run.outcome.ok && !input.signal.aborted) await this.#addTrappedLocks(dissected, relations)
     const after = newlyUnfinished(unfinishedBefore, await readUnfinished(this.#admin))
     const checks = dataChecks(input.checks, checksBefore, await runChecks(this.#admin, input.checks))
     const timings = input.signal.aborted
@@ -97,7 +96,7 @@ class Quiet {
     const warnings = [...trace.warnings, ...this.#warnings]
     if (input.rollback && !trace.run.outcome.ok)
       warnings.push(`${input.rollback.file} was not tried, because the migration failed.`)
-    return {
+    const pass: QuietPass = {
       kind: 'quiet',
       copiedBy: input.copiedBy,
       migration: trace.run,
@@ -110,34 +109,23 @@ class Quiet {
       rollback,
       warnings,
     }
-  }
-
-  /** A question that the server does not answer (a timeout of the migration's own) costs the answer, not the rehearsal. */
-  async #ask<T>(statement: Statement, question: () => Promise<T>): Promise<T | null> {
-    try {
-      return await question()
-    } catch (error) {
-      this.#warnings.push(
-        `${statement.file}:${statement.line}: what it did could not be measured (${toPgError(error).sqlstate}).`,
-      )
-      return null
-    }
+    return { pass, migrations: dissected.files }
   }
 
   /** The failed statement's locks are gone with its transaction: they are found out by trying it again. */
-  async #addTrappedLocks(trace: MigrationTrace, relations: ReadonlyMap<number, RelationState>): Promise<void> {
+  async #addTrappedLocks({ trace, sent }: Dissected, relations: ReadonlyMap<number, RelationState>): Promise<void> {
     const failed = trace.run.statements.find((run) => !run.outcome.ok)
     const transaction = trace.transactions.find((t) => t.ordinal === failed?.transaction)
-    const statement = failed ? this.#statements.get(failed.statement) : undefined
-    if (!failed?.work || !transaction || !statement) return
-    const earlier = transaction.statements.slice(0, transaction.statements.indexOf(statement.id))
+    const sql = failed ? sent(failed.statement) : null
+    if (!failed?.work || !transaction || sql === null) return
+    const earlier = transaction.statements.slice(0, transaction.statements.indexOf(failed.statement))
     const locks = await trapLocks({
       admin: this.#input.admin,
       migrate: this.#input.migrate,
       relations,
       inTransaction: transaction.kind !== 'autocommit',
-      before: earlier.flatMap((id) => this.#statements.get(id)?.sql ?? []),
-      sql: statement.sql,
+      before: earlier.flatMap((id) => sent(id) ?? []),
+      sql,
     })
     for (const { oid, mode } of locks) {
       const relation = relations.get(oid)
@@ -154,123 +142,35 @@ class Quiet {
 
   async #rollback(file: MigrationFile, before: readonly CheckResult[]): Promise<QuietPass['rollback']> {
     this.#input.emit({ type: 'step', text: `trying the way back, ${file.file}` })
-    const trace = await this.#migrate([file], await readRelations(this.#admin), false)
+    const { trace, warnings } = await dissect({
+      input: this.#input,
+      admin: this.#admin,
+      files: [file],
+      initial: await readRelations(this.#admin),
+      onCommit: () => Promise.resolve(),
+    })
+    this.#warnings.push(...warnings)
     const results = await runChecks(this.#admin, this.#input.checks)
     if (trace.run.outcome.ok)
       await this.#state({ id: 'rolled-back', label: 'after the rollback', kind: 'rolled-back', statement: null })
     return { file: file.file, run: trace.run, dataChecks: dataChecks(this.#input.checks, before, results) }
   }
 
-  /** Runs the files and measures every statement. With `states`, the matrix is tried after each commit. */
-  async #migrate(
-    files: readonly MigrationFile[],
-    initial: ReadonlyMap<number, RelationState>,
-    states: boolean,
-  ): Promise<MigrationTrace> {
-    const input = this.#input
-    const clock = startClock()
-    const session = await openMigrationSession(input.migrate, clock, { ...ANNOUNCE, ...COUNT_EXACTLY })
-    const observer = connect(input.admin, { applicationName: 'rehearse sampler' })
-    let sampled: { oid: number; mode: LockMode }[] = []
-    const sampler = startSampler({
-      sql: observer,
-      clock,
-      periodMs: QUIET_PERIOD_MS,
-      pids: () => [session.pid],
-      onLook: (look) => {
-        for (const row of look.locks) {
-          const mode = row.lockType === 'relation' ? (LockMode.safeParse(row.mode).data ?? null) : null
-          if (mode && row.pid === session.pid && !sampled.some((s) => s.oid === row.relation && s.mode === mode))
-            sampled.push({ oid: row.relation, mode })
-        }
-      },
-    })
-    session.tap.onSend = () => sampler.nudge()
-    const limit = new AbortController()
-    const stop = (): void => {
-      limit.abort()
-      void observer`select pg_cancel_backend(${session.pid})`.catch(() => undefined)
-    }
-    const timer = setTimeout(stop, input.maxDurationMs)
-    input.signal.addEventListener('abort', stop, { once: true })
-    if (input.signal.aborted) limit.abort()
-    const watch = await openLockWatch(input.admin, session, this.#admin)
-    const meter = new WorkMeter({
-      session: session.sql,
-      notices: session.notices,
-      observer: this.#admin,
-      initial,
-      sampled: () => {
-        const seen = sampled
-        sampled = []
-        return seen
-      },
-      watch,
-    })
-    const hooks: Hooks = {
-      beforeStatement: async (statement, inTransaction) => {
-        // SET TRANSACTION must come before any query of its transaction, ours included.
-        if (!statementFacts(statement.sql).setsTransaction)
-          await this.#ask(statement, () => meter.before(inTransaction))
-      },
-      afterStatement: async (statement, state) => {
-        const facts = statementFacts(statement.sql)
-        if (facts.setsTransaction) return null
-        const dropsIndexConcurrently = facts.concurrently && (facts.kind === 'DropStmt' || facts.kind === 'ReindexStmt')
-        return this.#ask(statement, () =>
-          meter.after({ ...state, truncates: facts.isTruncate, dropsIndexConcurrently }),
-        )
-      },
-      afterCommit: async (transaction) => {
-        if (states) await this.#committed(transaction)
-      },
-    }
-    try {
-      return await runMigration(session, files, {
-        transaction: input.transaction,
-        hooks,
-        dissect: true,
-        signal: limit.signal,
-        onStatement: (statement, state, sqlstate) =>
-          input.emit({
-            type: 'statement',
-            file: statement.file,
-            line: statement.line,
-            sql: statement.sql,
-            state,
-            sqlstate,
-          }),
-      })
-    } finally {
-      clearTimeout(timer)
-      input.signal.removeEventListener('abort', stop)
-      await sampler.stop()
-      await disconnect(observer)
-      await watch?.close()
-      await session.close()
-    }
+  async #committed({ id, last }: { id: string; last: Statement | null }): Promise<void> {
+    await this.#state({ id, label: last ? labelOf(last) : id, kind: 'during', statement: last?.id ?? null })
   }
 
-  /** A committed transaction is a state that sessions can meet, unless it only read or set something. */
-  async #committed(transaction: TransactionTrace): Promise<void> {
-    const statements = transaction.statements.flatMap((id) => this.#statements.get(id) ?? [])
-    const last = statements.at(-1)
-    if (!last) return
-    const changes = statements.some((statement) => {
-      const facts = statementFacts(statement.sql)
-      return !facts.isQuery && !facts.isSet && facts.transaction === null
-    })
-    if (!changes) return
-    await this.#state({
-      id: `T${transaction.ordinal}`,
-      label: `after ${last.file.slice(last.file.lastIndexOf('/') + 1)}:${last.line}`,
-      kind: 'during',
-      statement: last.id,
-    })
-  }
-
-  /** The last committed state is the one after the migration; without any commit it is the one before. */
-  #nameLastState(trace: MigrationTrace): void {
+  /**
+   * States of a tool's run get their names once it is known which statement was the last of each. The last committed
+   * state is the one after the migration; without any commit it is the one before.
+   */
+  #nameStates({ states, trace }: Dissected): void {
+    for (const state of this.#states) {
+      const known = states.get(state.id)
+      if (!known) continue
+      for (const cell of this.#compat) if (cell.state === state.id) cell.state = known.id
+      Object.assign(state, { id: known.id, label: labelOf(known.last), statement: known.last.id })
+    }
     const last = this.#states.at(-1)
     if (last?.kind === 'during' && trace.run.outcome.ok) last.kind = 'after'
   }
@@ -279,6 +179,12 @@ class Quiet {
     this.#states.push(state)
     this.#compat.push(...(await this.#probe.probe(state.id)))
   }
+}
+
+/** Tools with a folder for each migration call all files the same: then the folder tells more. */
+const labelOf = (last: Statement): string => {
+  const parts = last.file.split('/')
+  return `after ${parts.slice(parts.at(-1) === 'migration.sql' ? -2 : -1).join('/')}:${last.line}`
 }
 
 /** When a migration failed: the statements of the transactions that were committed before. */

@@ -7,8 +7,7 @@
  * When the migration fails nothing is rolled out: the old release goes on alone.
  */
 import { sleep, startClock, type Clock } from '../clock.js'
-import { openMigrationSession, type MigrationSession } from '../migrations/session.js'
-import { runMigration, type MigrationTrace } from '../migrations/runner.js'
+import type { MigrationTrace } from '../migrations/runner.js'
 import { ConnectionPids } from '../observe/uses.js'
 import { startSampler, type Look, type Sampler } from '../observe/sampler.js'
 import { gaveUp } from '../observe/waits.js'
@@ -24,7 +23,8 @@ import { startTraffic, type Traffic, type TrafficResult } from '../traffic/engin
 import { Random } from '../traffic/random.js'
 import type { Settled as TrafficSettled } from '../traffic/settled.js'
 import { bucketWidth, generatorHealth, trafficErrors, trafficRows, trafficSeries } from '../traffic/summary.js'
-import { ANNOUNCE, RelationNames, warmAndCheckpoint, type PassInput } from './context.js'
+import { journalOf, RelationNames, warmAndCheckpoint, type PassInput } from './context.js'
+import { openMigration, type RunningMigration } from './migration.js'
 import { emptyTrace, locksAndWaits, SAMPLER_PERIOD_MS, withBlocked } from './observed.js'
 import { halfApplied } from './quiet.js'
 
@@ -86,7 +86,13 @@ class Timed {
     await warmAndCheckpoint(this.#admin, relations)
     this.#clock = startClock()
     const clock = this.#clock
-    const session = await openMigrationSession(input.migrate, clock, ANNOUNCE)
+    const watched: { sampler: Sampler | null } = { sampler: null }
+    const migration = await openMigration({
+      input,
+      admin: this.#admin,
+      clock,
+      onSend: () => watched.sampler?.nudge(),
+    })
     const random = new Random(input.seed).fork('traffic')
     const workload = (release: Release) => ({
       release,
@@ -106,7 +112,6 @@ class Timed {
         this.#deadlocks.push({ ...deadlock, by: `${deadlock.release} ${deadlock.operation}`, statement: null }),
     })
     const heartbeat = this.#heartbeat()
-    let sampler: Sampler | null = null
     let trace: MigrationTrace | null = null
     let result: TrafficResult
     try {
@@ -114,10 +119,10 @@ class Timed {
       await this.#phase(traffic, 'warmup', phases.warmupMs, { old: [rate, rate], new: [0, 0] })
       await this.#phase(traffic, 'baseline', phases.baselineMs, { old: [rate, rate], new: [0, 0] }, async () => {
         await sleep(Math.max(0, phases.baselineMs - SAMPLER_LEAD_MS), input.signal)
-        sampler = this.#sample(session, traffic, names)
+        watched.sampler = this.#sample(migration, traffic, names)
       })
-      sampler ??= this.#sample(session, traffic, names)
-      if (!input.signal.aborted) trace = await this.#migrate(traffic, session, sampler)
+      const sampler = (watched.sampler ??= this.#sample(migration, traffic, names))
+      if (!input.signal.aborted) trace = await this.#migrate(traffic, migration, sampler)
       await sampler.stop()
       if (trace?.run.outcome.ok && !input.signal.aborted) {
         await this.#phase(traffic, 'rollout', phases.rolloutMs, { old: [rate, 0], new: [rate * CANARY, rate] })
@@ -126,9 +131,9 @@ class Timed {
         await this.#phase(traffic, 'settled', phases.settleMs, { old: [rate, rate], new: [0, 0] })
     } finally {
       clearInterval(heartbeat)
-      await sampler?.stop()
+      await watched.sampler?.stop()
       result = await traffic.stop(2_000)
-      await session.close()
+      await migration.close()
     }
     const endMs = clock.nowMs()
     names.learn(await readRelations(this.#admin))
@@ -137,11 +142,13 @@ class Timed {
     const bucketMs = bucketWidth(endMs)
     const leftovers = newlyUnfinished(unfinishedBefore, await readUnfinished(this.#admin))
     const checks = dataChecks(input.checks, checksBefore, await runChecks(this.#admin, input.checks))
-    const migration = trace ?? emptyTrace(this.#phases.at(-1)?.endMs ?? endMs)
+    const ran = trace ?? emptyTrace(this.#phases.at(-1)?.endMs ?? endMs)
     const observed = locksAndWaits({
-      trace: migration,
-      migrationPid: session.pid,
-      notices: session.notices,
+      trace: ran,
+      migrationPids: migration.pids(),
+      earliest: migration.earliest(),
+      isJournal: journalOf(input.tool?.setup.ledger ?? null),
+      notices: migration.notices(),
       names,
       looks: this.#looks,
       pids: this.#pids,
@@ -154,7 +161,7 @@ class Timed {
       kind: 'timed',
       copiedBy: input.copiedBy,
       phases: this.#phases,
-      migration: migration.run,
+      migration: ran.run,
       ...observed,
       traffic: trafficRows(samples, this.#phases),
       errors: trafficErrors(samples, this.#phases),
@@ -162,14 +169,14 @@ class Timed {
       series,
       deadlocks: deadlocks(
         this.#deadlocks,
-        session.pid,
+        migration.pids(),
         (pid, atMs) => this.#pids.at(pid, atMs),
-        (atMs) => migration.run.statements.findLast((run) => run.startMs <= atMs)?.statement ?? null,
+        (atMs) => ran.run.statements.findLast((run) => run.startMs <= atMs)?.statement ?? null,
       ),
-      leftovers: { ...leftovers, halfApplied: halfApplied(migration) },
+      leftovers: { ...leftovers, halfApplied: halfApplied(ran) },
       dataChecks: checks,
       generator: generatorHealth(samples, result.phases, { ratePerSecond: input.rate, connections: input.connections }),
-      warnings: [...migration.warnings, ...this.#warnings],
+      warnings: [...ran.warnings, ...this.#warnings],
     }
   }
 
@@ -196,18 +203,18 @@ class Timed {
     this.#phases.push({ name, startMs, endMs: this.#clock.nowMs() })
   }
 
-  #sample(session: MigrationSession, traffic: Traffic, names: RelationNames): Sampler {
-    const sampler = startSampler({
+  #sample(migration: RunningMigration, traffic: Traffic, names: RelationNames): Sampler {
+    return startSampler({
       sql: this.#observer,
       clock: this.#clock,
       periodMs: SAMPLER_PERIOD_MS,
-      pids: () => [session.pid],
+      pids: () => migration.pids(),
       // While the migration waits for a lock, and right after it sent something: a COMMIT lets go within moments.
       hurry: (look) => {
-        const since = session.tap.inFlightSinceMs
+        const since = migration.inFlightSinceMs
         return (
           (since !== null && this.#clock.nowMs() - since < FRESH_MS) ||
-          look?.locks.some((row) => row.pid === session.pid && !row.granted) === true
+          look?.locks.some((row) => migration.pids().includes(row.pid) && !row.granted) === true
         )
       },
       onLook: (look) => {
@@ -215,18 +222,16 @@ class Timed {
         this.#pids.look(look, (pid) => traffic.sessionOf(pid))
         this.#blocked = this.#pids.waitingAt(this.#looks.length - 1)
         const strongest = look.locks
-          .filter((row) => row.pid === session.pid && row.granted && LockMode.safeParse(row.mode).success)
+          .filter((row) => migration.pids().includes(row.pid) && row.granted && LockMode.safeParse(row.mode).success)
           .sort((a, b) => strength(b.mode as LockMode) - strength(a.mode as LockMode))[0]
         this.#worstLock = strongest
           ? `${strongest.mode} on ${names.of(strongest.relation)?.relation ?? 'a new relation'}`
           : null
       },
     })
-    session.tap.onSend = () => sampler.nudge()
-    return sampler
   }
 
-  async #migrate(traffic: Traffic, session: MigrationSession, sampler: Sampler): Promise<MigrationTrace> {
+  async #migrate(traffic: Traffic, migration: RunningMigration, sampler: Sampler): Promise<MigrationTrace> {
     const input = this.#input
     input.emit({ type: 'phase', pass: 'timed', phase: 'migrate', lengthMs: null })
     const startMs = this.#clock.nowMs()
@@ -234,35 +239,19 @@ class Timed {
     traffic.setRate('old', input.rate, input.rate, 0)
     traffic.setRate('new', input.rate * CANARY, input.rate * CANARY, 0)
     const limit = new AbortController()
-    const stop = (): void => {
-      limit.abort()
-      void this.#admin`select pg_cancel_backend(${session.pid})`.catch(() => undefined)
-    }
+    const stop = (): void => limit.abort()
     const timer = setTimeout(stop, input.maxDurationMs)
     input.signal.addEventListener('abort', stop, { once: true })
-    let last = 0
+    if (input.signal.aborted) stop()
     try {
-      const trace = await runMigration(session, input.migrations, {
-        transaction: input.transaction,
-        signal: limit.signal,
-        onStatement: (statement, state, sqlstate) => {
-          if (state !== 'started') last = this.#clock.nowMs()
-          input.emit({
-            type: 'statement',
-            file: statement.file,
-            line: statement.line,
-            sql: statement.sql,
-            state,
-            sqlstate,
-          })
-        },
-      })
+      const trace = await migration.run(limit.signal)
+      const last = this.#clock.nowMs()
       const failure = trace.run.statements.find((run) => !run.outcome.ok)
       if (failure && !failure.outcome.ok && failure.outcome.error.sqlstate === '40P01') {
         this.#deadlocks.push({
           atMs: failure.endMs,
-          pid: session.pid,
-          detail: session.lastErrorDetail() ?? '',
+          pid: migration.lastError()?.pid ?? null,
+          detail: migration.lastError()?.detail ?? '',
           by: 'migration',
           statement: failure.statement,
         })

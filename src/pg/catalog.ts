@@ -1,6 +1,6 @@
 /** The catalog as the observers need it: every user relation with its kind, owner table, storage and counters. */
 import type { RelationKind } from '../recording.js'
-import type { Sql } from './connect.js'
+import { asked, type Asked, type Sql } from './connect.js'
 
 export interface RelationState {
   oid: number
@@ -39,7 +39,8 @@ const kinds: Record<string, RelationKind> = {
   t: 'toast',
 }
 
-const query = (counters: Counters): string => {
+/** The query behind `readRelations`, for who asks it in another way. */
+export const relationsQuery = (counters: Counters): string => {
   const get = counters === 'transaction' ? 'pg_catalog.pg_stat_get_xact_tuples_' : 'pg_catalog.pg_stat_get_tuples_'
   const counter = (name: string): string =>
     `case when c.relkind in ('r', 'm', 't') then ${get}${name}(c.oid) else 0 end::float8`
@@ -57,24 +58,31 @@ const query = (counters: Counters): string => {
      where c.oid >= 16384 and n.nspname not in ('pg_catalog', 'information_schema') and c.relkind <> 'c'`
 }
 
+/** A row of `relationsQuery`. */
+export interface RelationRow {
+  oid: number
+  schema: string
+  relname: string
+  relkind: string
+  filenode: number
+  reltuples: number
+  table_oid: number
+  bytes: number
+  seq_read: number
+  inserted: number
+  updated: number
+  deleted: number
+}
+
 /** pg_relation_size asks for ACCESS SHARE: only call where nobody holds ACCESS EXCLUSIVE in another session. */
-export async function readRelations(sql: Sql, counters: Counters = 'flushed'): Promise<Map<number, RelationState>> {
-  const rows = await sql.unsafe<
-    {
-      oid: number
-      schema: string
-      relname: string
-      relkind: string
-      filenode: number
-      reltuples: number
-      table_oid: number
-      bytes: number
-      seq_read: number
-      inserted: number
-      updated: number
-      deleted: number
-    }[]
-  >(query(counters))
+export async function readRelations(
+  session: Sql | Asked,
+  counters: Counters = 'flushed',
+): Promise<Map<number, RelationState>> {
+  return toRelations(await ('ask' in session ? session : asked(session)).ask<RelationRow>(relationsQuery(counters)))
+}
+
+export function toRelations(rows: readonly RelationRow[]): Map<number, RelationState> {
   const relations = new Map<number, RelationState>()
   for (const row of rows) {
     relations.set(row.oid, {

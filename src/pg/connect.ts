@@ -22,6 +22,16 @@ export interface ConnectOptions {
   settings?: Record<string, string>
 }
 
+/** A session that can be asked something: one of ours, or the migration tool's own between two of its messages. */
+export interface Asked {
+  /** One statement. int2, int4, oid and floats come as numbers, booleans as such, everything else as text. */
+  ask<Row extends object>(sql: string): Promise<Row[]>
+}
+
+export const asked = (sql: Sql): Asked => ({
+  ask: async <Row extends object>(text: string) => [...(await sql.unsafe<Row[]>(text))],
+})
+
 /** One session (`max: 1`). The driver connects with the first query. */
 export function connect(address: Address, options: ConnectOptions): Sql {
   const config: Record<string, unknown> = {

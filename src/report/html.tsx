@@ -1,4 +1,5 @@
 /** The HTML report: one file, complete without its script, no request to anywhere. */
+import type { ComponentChildren } from 'preact'
 import { render } from 'preact-render-to-string'
 import type { Report } from '../recording.js'
 import { SCRIPT, SCRIPT_HASH } from './script.js'
@@ -7,9 +8,11 @@ import { Compat } from './sections/compat.js'
 import { Data, RollbackSection } from './sections/data.js'
 import { EnvironmentSection } from './sections/environment.js'
 import { Findings } from './sections/findings.js'
+import { Race } from './sections/race.js'
 import { Relations } from './sections/relations.js'
 import { Statements } from './sections/statements.js'
 import { Timings } from './sections/timings.js'
+import { ToolSection } from './sections/tool.js'
 import { Traffic } from './sections/traffic.js'
 import { Limits, VerdictHead } from './sections/verdict.js'
 import { STYLE } from './style.js'
@@ -27,12 +30,36 @@ const POLICY = [
   "form-action 'none'",
 ].join('; ')
 
-/** Sections in the order of the page: id, title, the short word for the navigation. */
-const sections = [
+interface PageSection {
+  id: string
+  title: string
+  /** The short word for the navigation, where the title is long. */
+  nav?: string
+  body: (props: { view: View }) => ComponentChildren
+  /** Absent where the section has no sense; without it, it is always there and says what is missing. */
+  when?: (view: View) => boolean
+}
+
+/** Sections in the order of the page. */
+const sections: PageSection[] = [
   { id: 'limits', title: 'Limits', body: Limits },
   { id: 'findings', title: 'Findings', body: Findings },
   { id: 'timeline', title: 'Timeline', body: TimelineSection },
   { id: 'statements', title: 'Statements', body: Statements },
+  {
+    id: 'tool',
+    title: 'How the tool ran it',
+    nav: 'Tool',
+    body: ToolSection,
+    when: (view) => view.report.recording.tool !== null,
+  },
+  {
+    id: 'race',
+    title: 'Two migrators at once',
+    nav: 'Race',
+    body: Race,
+    when: (view) => view.race !== null,
+  },
   { id: 'locks', title: 'Strongest lock per relation', nav: 'Locks', body: Relations },
   { id: 'blocked', title: 'Blocked sessions', nav: 'Blocked', body: Blocked },
   { id: 'compat', title: 'Old and new release on every state of the schema', nav: 'Compatibility', body: Compat },
@@ -54,6 +81,7 @@ function TimelineSection(props: { view: View }) {
 
 const Page = (props: { view: View }) => {
   const { report } = props.view
+  const shown = sections.filter((one) => one.when?.(props.view) ?? true)
   return (
     <html lang="en">
       <head>
@@ -69,7 +97,7 @@ const Page = (props: { view: View }) => {
       <body>
         <div class="top">
           <nav aria-label="Sections">
-            {sections.map((one) => (
+            {shown.map((one) => (
               <a href={`#${one.id}`}>{one.nav ?? one.title}</a>
             ))}
           </nav>
@@ -79,7 +107,7 @@ const Page = (props: { view: View }) => {
         </div>
         <main>
           <VerdictHead view={props.view} />
-          {sections.map(({ id, title, body: Body }) => (
+          {shown.map(({ id, title, body: Body }) => (
             <Section id={id} title={title}>
               <Body view={props.view} />
             </Section>

@@ -4,6 +4,7 @@ import { compatRows, compatSentences, sqlstateOf } from './compat-words.js'
 import { code, details, fenced, plain, table } from './markdown-text.js'
 import { outcomeWords } from './sections/statements.js'
 import { shorten, visibleDeep } from './text.js'
+import { endings, NOTE_WORDS, notePlace, noteStatus, raceSentence, raceStatus, toolWords } from './tool-words.js'
 import * as u from '../units.js'
 import { blocksWords, markOf, notMeasured, placeOf, type View, viewOf, worstFirst } from './view.js'
 
@@ -54,6 +55,27 @@ const finding = (view: View, one: Finding): string => {
     .filter((part) => part !== '')
     .join('\n\n')
 }
+
+/** The tool in one line, then what it hides. */
+const tool = (view: View): string | null => {
+  const { tool: one } = view.report.recording
+  if (one === null) return null
+  const ended = endings(view)
+  const line = [
+    `${sentence(toolWords(one))}: ${code(shorten(one.command, 200))}`,
+    ...(one.how === 'replay' ? [`replayed (${sentence(one.why ?? 'its messages were sent by the harness')})`] : []),
+    `pending: ${sentence(one.pendingBy)}`,
+    ...(ended === null ? [] : [sentence(ended)]),
+  ].join(' · ')
+  const notes = some(one.notes).map((note) => {
+    const place = notePlace(note)
+    return `- ${markOf(noteStatus(note)).sign} ${NOTE_WORDS[note.kind]}${place === null ? '' : ` ${code(place)}`}: ${sentence(note.message)}`
+  })
+  return [line, ...(notes.length === 0 ? [] : [notes.join('\n') + andMore(one.notes.length)])].join('\n\n')
+}
+
+const race = ({ race: one }: View): string | null =>
+  one === null ? null : `Two migrators at once: ${markOf(raceStatus(one)).sign} ${sentence(raceSentence(one))}`
 
 const statements = (view: View): string =>
   details(
@@ -170,6 +192,8 @@ export const markdown = (report: Report): string => {
   const parts = [
     `### ${markOf(verdict).sign} ${verdict}: ${sentence(headline)}`,
     `${code(shorten(recording.name, 120))}${recording.stopped === null ? '' : ` · not complete: ${sentence(recording.stopped.message)}`}`,
+    tool(view),
+    race(view),
     view.report.budgets.length === 0 ? 'No limit was judged: nothing was measured.' : limits(view),
     ...findings.map((one) => finding(view, one)),
     ...(view.statements.length === 0 ? [] : [statements(view)]),

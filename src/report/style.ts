@@ -85,6 +85,7 @@ tr.migrate td { background: var(--shade) }
 tr:target td { background: var(--shade) }
 .statements { min-width: 1058px } .statements td, .short td { font-size: 13px }
 .statements .what { min-width: 236px } .statements th, .statements td { padding-right: 11px } .statements .n + :not(.n) { padding-left: 6px } .statements .lock { white-space: normal }
+.statements .what .place { white-space: normal; overflow-wrap: anywhere }
 .statements .work { min-width: 150px }
 details summary { cursor: pointer; color: var(--fg) } details summary code { color: var(--muted) }
 details[open] summary code { visibility: hidden }
@@ -100,6 +101,22 @@ tbody th[scope="row"] { min-width: 120px } .limits tbody th { min-width: 170px; 
 .tree .who { font-weight: 500 }
 dl { margin: 0; font-size: 14px } dl > div { display: flex; gap: 16px; padding: 5px 0; border-bottom: 1px solid var(--line) }
 dt { color: var(--muted); flex: 0 0 110px } dd { margin: 0; min-width: 0 }
+`
+
+const tool = `
+.exit { font-weight: 600 } .exit.bad { color: var(--red) }
+.tool-notes { list-style: none; padding: 0 } .tool-notes li { padding: 0 0 10px 1.15em; text-indent: -1.15em } .tool-notes .sign { text-indent: 0 } .tool-notes small { text-indent: 0; font-size: 13px }
+.messages { min-width: 820px; table-layout: fixed; margin-bottom: 0 } .messages td { font-size: 13px; padding-top: 4px; padding-bottom: 4px }
+.messages .bars { width: calc(14px * var(--lanes) + 10px); padding: 0; position: relative; height: 1px }
+.messages .c-at { width: 74px } .messages .c-took { width: 74px } .messages .c-session { width: 66px } .messages .c-role { width: 104px } .messages .c-end { width: 220px }
+.messages code { white-space: pre-wrap; overflow-wrap: anywhere } .messages td .place { white-space: normal; overflow-wrap: anywhere } .messages .own code { color: var(--muted) }
+.bars i { position: absolute; top: 0; bottom: 0; width: 8px; border-left: 3px solid var(--accent) }
+.bars .start { top: 50%; border-top: 3px solid var(--accent) } .bars .end { bottom: 50%; border-bottom: 3px solid var(--accent) }
+.bars .whole { top: 22%; bottom: 22%; border-top: 3px solid var(--accent); border-bottom: 3px solid var(--accent) }
+.bars .broken { border-color: var(--red); border-left-style: dotted } .bars .broken.end { border-bottom-style: dotted }
+.more { margin: 4px 0 } .more > summary { padding: 6px 0 }
+.race-run { fill: var(--accent) } .race-run.broken { fill: var(--red) } svg .race-words { font-size: 12px }
+.race svg { display: block; width: 100%; height: auto; min-width: 640px }
 `
 
 const chart = `
@@ -140,7 +157,7 @@ const media = `
 @media print {
   .top, .copy, .readout { display: none !important } body { font-size: 11px } main { max-width: none } section { break-inside: auto; padding-top: 18px }
   h2, h3 { break-after: avoid } tr, .finding, .chart { break-inside: avoid } .scroll { overflow: visible }
-  .statements, .chart svg { min-width: 0 } .statements td, .statements th { font-size: 8px; white-space: normal; min-width: 0; padding-right: 5px }
+  .statements, .messages, .chart svg { min-width: 0 } .statements td, .statements th { font-size: 8px; white-space: normal; min-width: 0; padding-right: 5px }
   .sql pre { white-space: pre-wrap; max-height: none } a { color: inherit }
 }
 `
@@ -149,4 +166,4 @@ export const STYLE = `:root { color-scheme: light; ${light} }
 @media (prefers-color-scheme: dark) { :root:not([data-theme="light"]) { color-scheme: dark; ${dark} } }
 :root[data-theme="dark"] { color-scheme: dark; ${dark} }
 @media print { :root, :root[data-theme="dark"] { color-scheme: light; ${light} } }
-${page}${verdict}${tables}${chart}${media}`
+${page}${verdict}${tables}${tool}${chart}${media}`

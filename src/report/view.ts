@@ -6,6 +6,7 @@ import type {
   LockMode,
   LockSpan,
   QuietPass,
+  RacePass,
   Report,
   Severity,
   Statement,
@@ -32,6 +33,7 @@ export interface View {
   report: Report
   quiet: QuietPass | null
   timed: TimedPass | null
+  race: RacePass | null
   statements: StatementView[]
   byId: ReadonlyMap<string, StatementView>
 }
@@ -57,6 +59,7 @@ export const viewOf = (report: Report): View => {
   const quiet = passes.find((pass) => pass.kind === 'quiet') ?? null
   // The last one counts: an earlier one was repeated because its generator could not keep up.
   const timed = passes.findLast((pass) => pass.kind === 'timed') ?? null
+  const race = passes.findLast((pass) => pass.kind === 'race') ?? null
   const statements = migrations
     .flatMap((file) => file.statements)
     .map((statement, i): StatementView => {
@@ -76,11 +79,18 @@ export const viewOf = (report: Report): View => {
         blocked: timed?.blocked.find((group) => group.statement === statement.id) ?? null,
       }
     })
-  return { report, quiet, timed, statements, byId: new Map(statements.map((one) => [one.statement.id, one])) }
+  return { report, quiet, timed, race, statements, byId: new Map(statements.map((one) => [one.statement.id, one])) }
 }
 
-/** The last part of a path, for tables; the whole path is shown where there is room. */
-export const fileName = (path: string): string => path.slice(path.lastIndexOf('/') + 1)
+/**
+ * The last part of a path, for tables; the whole path is shown where there is room. Of tools that call every file
+ * `migration.sql` the folder is what tells one from another.
+ */
+export const fileName = (path: string): string =>
+  path
+    .split('/')
+    .slice(/(?:^|\/)migration\.sql(?::\d+)?$/.test(path) ? -2 : -1)
+    .join('/')
 
 /** `file:line` of a statement id, or the id itself when the statement is not part of the migrations. */
 export const placeOf = (view: View, id: string): string => {
@@ -89,6 +99,10 @@ export const placeOf = (view: View, id: string): string => {
 }
 
 const ORDER: readonly Severity[] = ['fail', 'inconclusive', 'warn', 'info']
+
+/** Whether two statements share one message, of which alone the times are known. */
+export const sameMessage = (a: StatementRun, b: StatementRun): boolean =>
+  a.boundary === 'message' && b.boundary === 'message' && a.startMs === b.startMs && a.endMs === b.endMs
 
 /** Findings, worst first; within a severity in the order of the judge. */
 export const worstFirst = (findings: readonly Finding[]): Finding[] =>
@@ -130,6 +144,9 @@ export const notMeasured = (view: View): string[] => {
     ...(quiet === null ? ['The quiet pass: work of each statement, compatibility, data checks, rollback.'] : []),
     ...(timed === null ? ['The timed pass: how long locks were held, who waited, latency, errors.'] : []),
     ...report.budgets.filter((one) => one.status === 'not measured').map((one) => `The limit “${one.label}”.`),
+    ...(report.recording.tool !== null && view.race === null
+      ? ['Two migrators at once, as a rolling deploy starts them (--race).']
+      : []),
     ...(quiet !== null && quiet.rollback === null ? ['The way back: there is no rollback.sql.'] : []),
     ...(timed !== null && timed.waitsNotListed > 0
       ? [`${timed.waitsNotListed} waits are counted but not listed one by one.`]

@@ -1,4 +1,5 @@
 /** Where the files of a scenario are. */
+import { join } from 'node:path'
 import { RehearsalError } from '../errors.js'
 import type { Folder } from './files.js'
 
@@ -8,10 +9,13 @@ export interface Finder {
   one(field: string, given: string | undefined, usual: string[]): Promise<string | null>
 }
 
-/** Throws SCENARIO_INVALID for a named file that is not there, and when two usual names are. */
-export function finder(folder: Folder, settingsFile: string): Finder {
+/**
+ * `usualFolder` is where files of usual names are looked for; named ones are relative to the scenario. Throws SCENARIO_INVALID for a named file that is not there, and when two
+ * usual names are.
+ */
+export function finder(folder: Folder, settingsFile: string, usualFolder = '.'): Finder {
   const many: Finder['many'] = async (field, given, usual) => {
-    const names = given === undefined ? usual : [given].flat()
+    const names = given === undefined ? usual.map((name) => join(usualFolder, name)) : [given].flat()
     const found: string[] = []
     for (const name of names) {
       if (await folder.has(name)) found.push(name)

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { RehearsalError } from '../errors.js'
 import type { MigrationFile, TransactionMode } from '../recording.js'
 import { kindOf, readMigration, type Folder } from './files.js'
+import { resolvePending, type PendingFiles, type PendingInput } from './pending.js'
 import type { ScenarioSettings } from './schema.js'
 
 export interface Migrations {
@@ -20,7 +21,9 @@ export interface Migrations {
 export async function readMigrations(
   folder: Folder,
   settings: ScenarioSettings['migrations'],
-  settingsFile: string,
+  pending: Pick<PendingInput, 'given' | 'since' | 'profile' | 'settingsFile'>,
+  /** Where nothing says what is pending: every file, or what git says is new. */
+  usually: 'all' | 'new',
 ): Promise<Migrations> {
   const given = typeof settings === 'string' ? { folder: settings } : (settings ?? {})
   const path = folder.resolve(given.folder ?? 'migrations')
@@ -33,9 +36,9 @@ export async function readMigrations(
     .sort(byCodePoint)
   if (names.length === 0) throw nothing(`no *.sql file in ${folder.shown(path)}`)
 
-  const wanted = pendingNames(names, given.pending, (message) => {
-    throw new RehearsalError('SCENARIO_INVALID', { file: settingsFile, message: `migrations.pending: ${message}` })
-  })
+  const { wanted, by } = await wantedNames(names, { ...pending, path, folder, usually })
+  if (wanted.size === 0)
+    throw new RehearsalError('NOTHING_PENDING', { tool: folder.shown(path), count: names.length, by: by ?? '' })
   const first = names.findIndex((name) => wanted.has(name))
   const left = names.slice(first).filter((name) => !wanted.has(name))
   const transaction = given.transaction ?? 'file'
@@ -49,21 +52,32 @@ export async function readMigrations(
     transaction,
     applied: await read(names.slice(0, first)),
     pending: await read(names.filter((name) => wanted.has(name))),
-    assumptions:
-      left.length === 0 ? [] : [`Migration files that are not run, by migrations.pending: ${left.join(', ')}.`],
+    assumptions: [
+      ...(by === null ? [] : [`Which migrations are pending is known by ${by}.`]),
+      ...(left.length === 0 ? [] : [`Migration files that are not run, by migrations.pending: ${left.join(', ')}.`]),
+    ],
   }
 }
 
-type Pending = Exclude<ScenarioSettings['migrations'], string | undefined>['pending']
+interface Wanted extends Pick<PendingInput, 'given' | 'since' | 'profile' | 'settingsFile'> {
+  path: string
+  folder: Folder
+  usually: 'all' | 'new'
+}
 
-function pendingNames(names: string[], pending: Pending, fail: (message: string) => never): Set<string> {
-  if (pending === undefined) return new Set(names)
-  if (!Array.isArray(pending)) {
-    const from = names.indexOf(pending.from)
-    return from === -1 ? fail(`no file ${pending.from}`) : new Set(names.slice(from))
-  }
-  for (const name of pending) if (!names.includes(name)) fail(`no file ${name}`)
-  return new Set(pending)
+/** The names of the pending files; `by` is null where the scenario itself says so. */
+async function wantedNames(
+  names: readonly string[],
+  { path, folder, usually, ...input }: Wanted,
+): Promise<{ wanted: Set<string>; by: string | null }> {
+  const known = input.given !== undefined || input.since !== undefined || input.profile !== null
+  if (usually === 'all' && !known) return { wanted: new Set(names), by: null }
+  const found: PendingFiles = await resolvePending({
+    ...input,
+    project: folder.path,
+    files: names.map((name) => ({ name, path: `${path}/${name}`, shown: folder.shown(`${path}/${name}`) })),
+  })
+  return { wanted: new Set(found.pending), by: found.by.startsWith('configuration') ? null : found.by }
 }
 
 /** The same order on every machine, whatever its locale. */

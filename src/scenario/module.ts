@@ -4,13 +4,13 @@ import { createJiti } from 'jiti'
 import { RehearsalError, type ErrorCode } from '../errors.js'
 import { defineSeed } from '../seeds/define.js'
 import { defineTraffic } from '../traffic/define.js'
-import { defineScenario } from './schema.js'
+import { defineConfig, defineScenario } from './schema.js'
 
 /**
  * What `import ... from 'pg-rehearse'` gives in such a file. Handing it over directly works from a clone, from the built
  * package and where the package cannot be resolved from the user's folder, and keeps our modules from loading twice.
  */
-const PUBLIC = { defineScenario, defineSeed, defineTraffic }
+const PUBLIC = { defineConfig, defineScenario, defineSeed, defineTraffic }
 
 /**
  * The default export of a module; undefined when it has none. `shown` is the path in messages. Throws `code` with the

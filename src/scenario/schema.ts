@@ -48,6 +48,23 @@ const metric = z.string().refine((name) => Object.hasOwn(METRICS, name), {
   error: () => `unknown metric (known: ${Object.keys(METRICS).join(', ')})`,
 })
 
+/** Environment variables: names as programs have them. */
+const variable = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not the name of an environment variable')
+
+/** Which migrations are pending; everything before them builds the database. */
+const pending = z.union(
+  [
+    z.array(z.string()).min(1),
+    z.strictObject({ from: z.string() }),
+    z.strictObject({ since: z.string().min(1) }),
+    z.strictObject({ applied: z.array(z.string()) }),
+  ],
+  'expected names, { from }, { since: a git ref } or { applied: names }',
+)
+
+/** Tools whose own command is run; `sql` runs plain files itself. */
+export const TOOLS = ['sql', 'drizzle', 'node-pg-migrate', 'prisma', 'supabase', 'command'] as const
+
 export const ScenarioFile = z.strictObject({
   /** Names the report and its folder; the folder's name unless given. */
   name: z
@@ -66,19 +83,37 @@ export const ScenarioFile = z.strictObject({
         path,
         z.strictObject({
           folder: path.optional(),
+          /** Plain SQL files only; a tool decides this itself. */
           transaction: TransactionMode.optional(),
           /** All files unless given. Those before the first pending one are applied to build the schema. */
-          pending: z
-            .union(
-              [z.array(z.string()).min(1), z.strictObject({ from: z.string() })],
-              'expected file names or { from }',
-            )
-            .optional(),
+          pending: pending.optional(),
+          /** The team's migration tool; detected unless given. */
+          tool: z.enum(TOOLS, `expected one of ${TOOLS.join(', ')}`).optional(),
+          /** How the tool is started, as a line for the shell; its usual command unless given. */
+          command: z.string().min(1).optional(),
+          /** The tool's own configuration file. */
+          config: path.optional(),
+          /** The folder that the tool is run in. This file's folder unless given. */
+          project: path.optional(),
+          /** The variables that the tool reads its database address from, besides DATABASE_URL. */
+          urlEnv: z.union([variable, z.array(variable).min(1)]).optional(),
+          /** Variables to set for the tool. */
+          env: z.record(variable, z.string()).optional(),
+          /** Variables of the shell to pass on to the tool. */
+          passEnv: z.array(variable).optional(),
+          /** `host` or `host:port` that the tool may reach besides the rehearsal database. */
+          allowHosts: z.array(z.string().min(1)).optional(),
+          /** A tool that has not connected after this long is stopped. */
+          connectWithin: duration(true).optional(),
         }),
       ],
-      'expected a folder or { folder, transaction, pending }',
+      'expected a folder or { folder, transaction, tool, command, ... }',
     )
     .optional(),
+  /** Which migrations are pending; the same as migrations.pending. */
+  pending: pending.optional(),
+  /** What is known of production: its `appliedMigrations` say what is pending. */
+  profile: path.optional(),
   rollback: path.optional(),
   checks: path.optional(),
   traffic: z
@@ -123,6 +158,9 @@ export const ScenarioFile = z.strictObject({
 /** What a scenario.ts exports by default. */
 export type ScenarioDefinition = z.input<typeof ScenarioFile>
 export type ScenarioSettings = z.output<typeof ScenarioFile>
+
+/** Declares what is rehearsed in a project (rehearse.config.ts); gives types to the editor and returns its argument. */
+export const defineConfig = (config: ScenarioDefinition): ScenarioDefinition => config
 
 /** Declares a scenario; gives types to the editor and returns its argument. */
 export const defineScenario = (scenario: ScenarioDefinition): ScenarioDefinition => scenario

@@ -102,6 +102,16 @@ const shortened = (lines: readonly string[], style: Style): string[] =>
         `${(lines[MOST_LINES - 1] ?? '').replace(/.{0,3}$/, '')}${style.ascii ? '...' : '…'}`,
       ]
 
+/** The migration tool and how it is known what is pending; what it hides is among the findings. */
+const toolLines = (report: Report, width: number, style: Style): string[] => {
+  const { tool } = report.recording
+  if (tool === null) return []
+  const line = `${tool.title}${tool.how === 'replay' ? ', replayed' : ''}; pending: ${tool.pendingBy}`
+  return wrap(printable(line, style), width - 4, '').map((part, i) =>
+    paint(`${i === 0 ? '  ' : '    '}${part}`, 'dim', style),
+  )
+}
+
 /** More than these are in the files only. */
 const MOST = 12
 
@@ -122,6 +132,7 @@ export const summary = (report: Report, options: SummaryOptions): string => {
   const shown = findings.slice(0, MOST)
   const blocks = [
     [`${paint(lead, COLOUR[report.verdict] ?? null, style)}  ${named}`.trimEnd(), ...rest],
+    toolLines(report, width, style),
     limitLines(report.budgets, width, style),
     shown.flatMap((finding, i) => [...(i === 0 ? [] : ['']), ...findingLines(finding, width, style)]),
     findings.length > MOST ? [`  and ${findings.length - MOST} more in the report`] : [],

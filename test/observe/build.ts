@@ -84,6 +84,7 @@ export const spanInput = (over: Partial<SpanInput>): SpanInput => ({
   taken: new Map(),
   looks: [],
   pids: [MIGRATION],
+  earliestMs: (one) => one.startMs,
   relationOf,
   offset: { lowMs: OFFSET_MS, highMs: OFFSET_MS },
   announced: () => null,

@@ -28,7 +28,7 @@ describe('deadlocks', () => {
 
   it('traffic is the victim of a cycle with the migration', () => {
     expect(
-      deadlocks([{ atMs: 5, pid: 7, detail: DETAIL, by: 'new get', statement: null }], 41, nameOf, statementAt),
+      deadlocks([{ atMs: 5, pid: 7, detail: DETAIL, by: 'new get', statement: null }], [41], nameOf, statementAt),
     ).toEqual([
       { atMs: 5, victim: 'new get', participants: ['migration', 'new get'], involvesMigration: true, statement: 'a#9' },
     ])
@@ -36,7 +36,7 @@ describe('deadlocks', () => {
 
   it('the migration is the victim; the other is named by what it was seen doing', () => {
     expect(
-      deadlocks([{ atMs: 5, pid: 41, detail: DETAIL, by: 'migration', statement: 'a#2' }], 41, nameOf, statementAt),
+      deadlocks([{ atMs: 5, pid: 41, detail: DETAIL, by: 'migration', statement: 'a#2' }], [41], nameOf, statementAt),
     ).toEqual([
       {
         atMs: 5,
@@ -51,7 +51,7 @@ describe('deadlocks', () => {
   it('a cycle of traffic alone, with somebody whom nobody saw', () => {
     const [found] = deadlocks(
       [{ atMs: 5, pid: 7, detail: DETAIL, by: 'new get', statement: null }],
-      1,
+      [1],
       () => null,
       statementAt,
     )
@@ -70,7 +70,7 @@ describe('deadlocks', () => {
           { ...report, by: 'old put' },
           { ...report, by: 'migration' },
         ],
-        1,
+        [1],
         nameOf,
         statementAt,
       ),
@@ -152,14 +152,14 @@ describe('which session was which', () => {
   })
 
   it('names them', () => {
-    expect([1, 0, 2, 3, 99].map((pid) => pids.name(pid, 1, 1))).toEqual([
+    expect([1, 0, 2, 3, 99].map((pid) => pids.name(pid, 1, [1]))).toEqual([
       'migration',
       'a prepared transaction',
       'old #1 get',
       'new #4 (between operations)',
       'another session',
     ])
-    expect(pids.name(2, 0, 1)).toBe('another session')
+    expect(pids.name(2, 0, [1])).toBe('another session')
   })
 
   it('a look is read late: what waited may have ended meanwhile, and others after it', () => {

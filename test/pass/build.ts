@@ -32,6 +32,7 @@ export const passInput = (server: TestServer, over: Partial<PassInput>): PassInp
   app: server.app,
   migrations: [],
   transaction: 'file',
+  tool: null,
   rollback: null,
   checks: [],
   operations: [],

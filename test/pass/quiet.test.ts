@@ -34,7 +34,7 @@ const pass = async (
   over: Partial<PassInput> = {},
   mode: TransactionMode = 'file',
 ): Promise<QuietPass> => {
-  const found = await quietPass(
+  const { pass: found } = await quietPass(
     passInput(server, { migrations: await migrationFiles(texts, mode), transaction: mode, ...over }),
   )
   return QuietPass.parse(JSON.parse(JSON.stringify(found)))

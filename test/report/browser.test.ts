@@ -100,11 +100,29 @@ describe.skipIf(missing && !inCi)(`the HTML report in a browser${why}`, () => {
     })
   })
 
-  it('runs nothing of a hostile report', async () => {
-    await open('hostileReport', wide, async ({ page }) => {
+  it.each(['hostileReport', 'hostileToolReport'] as const)('runs nothing of %s', async (name) => {
+    await open(name, wide, async ({ page }) => {
       expect(await page.evaluate('globalThis.pwned')).toBeUndefined()
       expect(await page.locator('img').count()).toBe(0)
       expect(await page.locator('script').count()).toBe(1)
+    })
+  })
+
+  it('has the sections of a migration tool without JavaScript, its long lists folded', async () => {
+    await open('raceReport', { ...wide, javaScriptEnabled: false }, async ({ page }) => {
+      const titles = await page.locator('section h2').allTextContents()
+      expect(titles.slice(3, 6)).toEqual(['Statements', 'How the tool ran it', 'Two migrators at once'])
+      expect(await page.locator('#race svg .race-run').count()).toBe(2)
+      // The bracket of the transaction is drawn without gaps, from begin to commit.
+      const boxes = await Promise.all(
+        (await page.locator('#tool .bars i').all()).map(async (piece) => await piece.boundingBox()),
+      )
+      expect(boxes).toHaveLength(4)
+      boxes.slice(1).forEach((box, i) => {
+        const before = boxes[i]
+        expect(Math.abs((box?.y ?? 0) - ((before?.y ?? 0) + (before?.height ?? 0)))).toBeLessThan(2.5)
+        expect(box?.x).toBe(before?.x)
+      })
     })
   })
 
@@ -139,9 +157,9 @@ describe.skipIf(missing && !inCi)(`the HTML report in a browser${why}`, () => {
     violations: { id: string; impact: string; nodes: { html: string }[] }[]
   }
   it.each(
-    (['failReport', 'renameReport', 'passReport', 'interruptedReport'] as const).flatMap((name) =>
-      (['light', 'dark'] as const).map((colorScheme) => ({ name, colorScheme })),
-    ),
+    (
+      ['failReport', 'renameReport', 'passReport', 'interruptedReport', 'drizzleReport', 'nodePgMigrateReport'] as const
+    ).flatMap((name) => (['light', 'dark'] as const).map((colorScheme) => ({ name, colorScheme }))),
   )('$name, $colorScheme: axe finds nothing serious', async ({ name, colorScheme }) => {
     await open(name, { ...wide, colorScheme }, async ({ page }) => {
       // evaluate() is not subject to the page's policy, a script element would be.

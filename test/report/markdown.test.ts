@@ -50,8 +50,11 @@ describe('markdown', () => {
     expect(lines.join('\n')).not.toMatch(/undefined(?!\\_)|NaN|\[object/)
   })
 
-  it('lets no markup, mention or link of others through', () => {
-    const text = markdown(make.hostileReport())
+  it.each([
+    ['hostileReport', make.hostileReport],
+    ['hostileToolReport', make.hostileToolReport],
+  ])('%s: lets no markup, mention or link of others through', (_, report) => {
+    const text = markdown(report())
     // eslint-disable-next-line no-control-regex -- control characters are what must not be there
     expect(text).not.toMatch(/[\u0000-\u0009\u000B-\u001F\u007F-\u009F\u202A-\u202E]/)
     const open = outsideFences(text)

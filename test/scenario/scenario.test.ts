@@ -401,12 +401,12 @@ describe('what is wrong is said with file and line', () => {
     [
       'pending file',
       settings("{ migrations: { pending: ['009.sql'] } }"),
-      'scenario.ts: migrations.pending: no file 009.sql',
+      'scenario.ts: pending: no migration 009.sql (the last ones are 001.sql',
     ],
     [
       'pending from',
       settings("{ migrations: { pending: { from: '009.sql' } } }"),
-      'scenario.ts: migrations.pending: no file 009.sql',
+      'scenario.ts: pending: no migration 009.sql (the last ones are 001.sql',
     ],
   ])('%s', async (_, files, message) => {
     const error = await failure(files)

@@ -131,6 +131,7 @@ beforeAll(async () => {
     app: server.app,
     migrations,
     transaction: 'file',
+    tool: null,
     rollback: null,
     checks: [],
     operations,

@@ -47,8 +47,9 @@ describe('summary', () => {
   })
 
   it('lets no control character of others reach the terminal', () => {
-    // eslint-disable-next-line no-control-regex -- control characters are what must not be there
-    expect(summary(make.hostileReport(), plain)).not.toMatch(/[\u0000-\u0009\u000B-\u001F\u007F-\u009F\u202A-\u202E]/)
+    for (const report of [make.hostileReport(), make.hostileToolReport()])
+      // eslint-disable-next-line no-control-regex -- control characters are what must not be there
+      expect(summary(report, plain)).not.toMatch(/[\u0000-\u0009\u000B-\u001F\u007F-\u009F\u202A-\u202E]/)
   })
 })
 

@@ -33,7 +33,7 @@ export function lockHeld(facts: Facts): Finding[] {
         evidence,
         at: facts.at(span.statement),
         relation: span.relation,
-        advice: statement ? saferWay(statement, span.table) : null,
+        advice: statement ? saferWay(statement, span.table, facts.recording.tool) : null,
       }),
       size: span.heldMs.highMs,
     })
@@ -71,7 +71,7 @@ export function operationBlocked(facts: Facts): Finding[] {
           relation: span?.relation ?? null,
           advice: span
             ? statement
-              ? saferWay(statement, span.table)
+              ? saferWay(statement, span.table, facts.recording.tool)
               : null
             : { text: 'Write in batches of a few thousand rows, each in its own transaction.', sql: null },
         },

@@ -1,18 +1,21 @@
-import type { Finding, MigrationRun } from '../../recording.js'
+import type { Finding, MigrationRun, PgError } from '../../recording.js'
 import type { Facts } from '../facts.js'
+import { ending, failedOnWire, journalSentence, runName, toolName } from '../tool-words.js'
 import { finding, oneLine } from '../words.js'
+import { noteOf } from './tool-notes.js'
 
 /** The migration fails at rest, or only while traffic runs; or it does not end in time. */
 export function migrationFails(facts: Facts): Finding[] {
   const { quiet, timed } = facts
   const findings: Finding[] = []
-  if (quiet && !quiet.migration.outcome.ok && !quiet.migration.timedOut) {
+  if (quiet && failedOnWire(quiet.migration) && !quiet.migration.timedOut) {
     findings.push(
       failure(facts, quiet.migration, 'migration-fails', 'The migration fails', quiet.leftovers.halfApplied),
     )
   } else if (
     quiet?.migration.outcome.ok !== false &&
-    timed?.migration.outcome.ok === false &&
+    timed &&
+    failedOnWire(timed.migration) &&
     !timed.migration.timedOut
   ) {
     findings.push(
@@ -66,18 +69,47 @@ function failure(
 ): Finding {
   const error = run.outcome.ok ? null : run.outcome.error
   const statement = run.failedStatement === null ? null : facts.statement(run.failedStatement)
-  const evidence = [
-    error ? `${error.sqlstate} (${error.condition}): ${error.message}.` : 'The server reported an error.',
-  ]
+  const evidence = said(facts, run, error)
   if (statement) evidence.push(`Failing statement: ${oneLine(statement.sql, 200)}`)
+  const own = run.tool?.messages.findLast((message) => !message.outcome.ok)
+  if (!statement && own && own.role !== 'migration')
+    evidence.push(`It was the answer to a message of the tool's own: ${oneLine(own.text, 120)}`)
   if (halfApplied.length > 0)
     evidence.push(
       `${halfApplied.length} statement(s) before it are committed and stay: the schema is half migrated, and running the migration again starts from there.`,
     )
   else evidence.push('Everything before it was rolled back with it.')
+  const journal = run.tool ? journalSentence(facts.recording.tool, run.tool) : null
+  if (journal) evidence.push(journal)
   return finding(rule, 'fail', `${title}: ${error?.sqlstate ?? ''} ${error?.message ?? ''}`.trim(), {
     evidence,
     at: facts.at(run.failedStatement),
-    advice: error ? (ADVICE[error.sqlstate] ?? null) : null,
+    advice: error ? adviceFor(facts, run, error) : null,
   })
+}
+
+/** The server's error, and what the tool told its user of it: some end without a word. */
+function said(facts: Facts, run: MigrationRun, error: PgError | null): string[] {
+  const text = error ? `${error.sqlstate} (${error.condition}): ${error.message}.` : 'The server reported an error.'
+  if (!run.tool) return [text]
+  const ended = `${runName(facts.recording.tool)} ${ending(run.tool)}`
+  if (run.tool.toldError === false) return [`${ended} and did not print the error; this is it: ${text}`]
+  return [text, run.tool.toldError ? `${ended} and printed the error.` : `${ended}.`]
+}
+
+function adviceFor(facts: Facts, run: MigrationRun, error: PgError): Finding['advice'] {
+  const { tool } = facts.recording
+  if (!run.tool || error.sqlstate !== '25001') return ADVICE[error.sqlstate] ?? null
+  const at = facts.at(run.failedStatement)
+  const notes = (tool?.notes ?? []).filter(
+    (note) =>
+      note.kind === 'impossible' && note.advice !== null && at && noteOf(note, at.file, at.line, error.sqlstate),
+  )
+  const note = notes.find((one) => one.line === at?.line) ?? notes[0]
+  return {
+    text:
+      note?.advice ??
+      `Move it out of the transaction of ${toolName(tool)}: into a migration of its own where the tool can run one without a transaction, else into a step of its own beside the tool.`,
+    sql: null,
+  }
 }

@@ -34,10 +34,17 @@ export function growing(run: StatementRun, rowsHere: (relation: string) => numbe
   return found
 }
 
-/** Durations of a statement without its waits for locks, in both passes. */
-export function ownDurations(facts: Facts, statement: string): number[] {
-  const quiet = facts.quietRun(statement)
-  const timed = facts.timedRun(statement)
+export interface OwnDurations {
+  durationsMs: number[]
+  /** Set when they are those of a whole message, of which the statement was one of so many: an upper bound for it. */
+  ofMessage: number | null
+}
+
+/**
+ * Durations of a statement without its waits for locks, in both passes. Where one pass knows the statement's own and the
+ * other only those of the message that it was in, the statement's own count.
+ */
+export function ownDurations(facts: Facts, statement: string): OwnDurations {
   const waited = Math.max(
     0,
     ...facts
@@ -45,10 +52,23 @@ export function ownDurations(facts: Facts, statement: string): number[] {
       .filter((s) => s.how !== 'client stamps')
       .map((s) => s.waitedMs.lowMs),
   )
-  const durations = quiet?.outcome.ok ? [quiet.endMs - quiet.startMs] : []
-  if (timed?.outcome.ok) durations.push(Math.max(0, timed.endMs - timed.startMs - waited))
-  return durations
+  const known = [
+    { run: facts.quietRun(statement), others: facts.quiet?.migration.statements, waitedMs: 0 },
+    { run: facts.timedRun(statement), others: facts.timed?.migration.statements, waitedMs: waited },
+  ].flatMap(({ run, others, waitedMs }) => {
+    if (!run?.outcome.ok) return []
+    const sharing = run.boundary === 'message' ? (others ?? []).filter((other) => sameMessage(run, other)).length : 1
+    return [{ durationMs: Math.max(0, run.endMs - run.startMs - waitedMs), sharing }]
+  })
+  const own = known.filter((one) => one.sharing === 1)
+  return {
+    durationsMs: (own.length > 0 ? own : known).map((one) => one.durationMs),
+    ofMessage: own.length > 0 || known.length === 0 ? null : Math.max(...known.map((one) => one.sharing)),
+  }
 }
+
+const sameMessage = (a: StatementRun, b: StatementRun): boolean =>
+  b.boundary === 'message' && a.startMs === b.startMs && a.endMs === b.endMs
 
 /** The projection of the statement's heaviest growing work to production's size, where that size is known. */
 export function projectionOf(
@@ -67,7 +87,7 @@ export function projectionOf(
             work: candidate.work,
             rowsHere: candidate.rows,
             rowsInProduction: production,
-            durationsMs: ownDurations(facts, run.statement),
+            durationsMs: ownDurations(facts, run.statement).durationsMs,
             constantMs: (facts.recording.environment?.roundTripMs ?? 0.5) * 2,
           })
     if (!best || (projection && (!best.projection || projection.lowMs > best.projection.lowMs)))
@@ -90,30 +110,41 @@ const workInWords: Record<Projection['work'], (relation: string) => string> = {
  * and statements that are long in themselves.
  */
 export function workUnderLock(facts: Facts): Finding[] {
+  const messages = new Set<string>()
   return facts.underLock.flatMap((under) => {
     const projected = projectionOf(facts, under.run)
     const measured = ownDurations(facts, under.run.statement)
-    const longest = Math.max(0, ...measured)
+    const longest = Math.max(0, ...measured.durationsMs)
     const statementLimit = limits('statement.underLock', facts.recording.budgets)
     const findings: Finding[] = []
-    if (projected) findings.push(...grows(facts, under, projected, longest))
+    if (projected) findings.push(...grows(facts, under, projected, measured))
     const severity = level({ low: longest, high: longest }, statementLimit)
-    if (severity !== 'ok')
+    // A message whose statements have no times of their own is one finding, not one for each of them.
+    const message = measured.ofMessage === null ? null : `${under.run.startMs} ${under.run.endMs}`
+    if (severity !== 'ok' && (message === null || !messages.has(message)))
       findings.push(
         finding(
           'long-under-lock',
           severity,
-          `A statement of ${ms(longest)} ran while ${under.lock.mode} on ${under.lock.relation} was held`,
+          `${measured.ofMessage === null ? 'A statement' : `A message of ${measured.ofMessage} statements`} of ${ms(longest)} ran while ${under.lock.mode} on ${under.lock.relation} was held`,
           {
-            evidence: [lockSentence(facts, under)],
+            evidence: [lockSentence(facts, under), ...messageSentence(measured)],
             at: facts.at(under.run.statement),
             relation: under.lock.relation,
           },
         ),
       )
+    if (message !== null) messages.add(message)
     return findings
   })
 }
+
+const messageSentence = (measured: OwnDurations): string[] =>
+  measured.ofMessage === null
+    ? []
+    : [
+        `The time is that of a whole message of ${measured.ofMessage} statements, which the server answers at once: this one took at most as long.`,
+      ]
 
 const lockSentence = (facts: Facts, under: UnderLock): string => {
   const taken = facts.at(under.takenBy)
@@ -126,7 +157,7 @@ function grows(
   facts: Facts,
   under: UnderLock,
   projected: { growing: Growing; projection: Projection | null },
-  longest: number,
+  measured: OwnDurations,
 ): Finding[] {
   const { growing: work, projection } = projected
   const statement = facts.statement(under.run.statement)
@@ -135,16 +166,19 @@ function grows(
     at: facts.at(under.run.statement),
     relation: under.lock.relation,
     projection,
-    advice: statement ? saferWay(statement, under.lock.table) : null,
+    advice: statement ? saferWay(statement, under.lock.table, facts.recording.tool) : null,
   }
-  const measured = `Measured here: ${ms(longest)} over ${count(Math.round(work.rows), 'row')} of ${work.relation}.`
+  const sentences = [
+    `Measured here: ${ms(Math.max(0, ...measured.durationsMs))} over ${count(Math.round(work.rows), 'row')} of ${work.relation}.`,
+    ...messageSentence(measured),
+  ]
   if (!projection)
     return [
       finding('grows-under-lock', 'warn', `${what}: it grows with the table`, {
         ...rest,
         evidence: [
           lockSentence(facts, under),
-          measured,
+          ...sentences,
           `It grows with ${work.relation}, and how many rows production has there is not known.`,
         ],
         advice: rest.advice ?? { text: 'State production.rows, so that the time can be projected.', sql: null },
@@ -159,7 +193,7 @@ function grows(
       `${what}: ${ms(projection.lowMs)} or more in production (projected)`,
       {
         ...rest,
-        evidence: [lockSentence(facts, under), measured],
+        evidence: [lockSentence(facts, under), ...sentences],
       },
     ),
   ]

@@ -1,5 +1,6 @@
 import { Nothing, Num, Sql, Table } from '../ui.js'
 import { formatBytes, formatCount, formatMs, plural } from '../../units.js'
+import { toolWords } from '../tool-words.js'
 import { notMeasured, type View } from '../view.js'
 
 const Sentences = (props: { title: string; items: readonly string[]; none: string }) => (
@@ -25,10 +26,14 @@ export const EnvironmentSection = (props: { view: View }) => {
   const { environment: env, passes } = recording
   const { timed } = props.view
   const warnings = [...recording.warnings, ...passes.flatMap((pass) => pass.warnings)]
+  const { tool } = recording
   const facts: [string, string][] =
     env === null
       ? []
       : [
+          ...(tool === null
+            ? []
+            : [['migrations', `${toolWords(tool)}; pending: ${tool.pendingBy}`] satisfies [string, string]]),
           ['PostgreSQL', `${env.postgres}, ${env.provider}, ${env.encoding}, collation ${env.collation}`],
           [
             'machine',

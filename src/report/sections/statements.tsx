@@ -23,8 +23,6 @@ export const workWords = (work: Work): string[] => [
   ...work.truncated.map((relation) => `truncates ${relation}`),
 ]
 
-const duration = (run: StatementRun | null): string => formatMs(run === null ? null : run.endMs - run.startMs)
-
 /** How a statement ended at rest and under traffic, in one or two words each. */
 export const outcomeWords = (one: StatementView): { words: string; bad: boolean } => {
   const ends = [
@@ -42,6 +40,29 @@ export const outcomeWords = (one: StatementView): { words: string; bad: boolean 
   return { words: ends.map((end) => `${end.pass}: ${end.end}`).join('; '), bad }
 }
 
+/** How long it took, and where the times are not stamps of its own message, what they are. */
+const Took = (props: { run: StatementRun | null; strong?: boolean }) => {
+  const { run } = props
+  return (
+    <td class={props.strong ? 'n strong' : 'n'}>
+      {run === null ? <span class="null">not measured</span> : formatMs(run.endMs - run.startMs)}
+      {run === null || run.boundary === 'client' ? null : <small>{BOUNDARIES[run.boundary].word}</small>}
+    </td>
+  )
+}
+
+const BOUNDARIES = {
+  server: {
+    word: 'marks',
+    legend:
+      '“marks”: one of several statements in a message; its times are the server’s own marks between them, as they arrived.',
+  },
+  message: {
+    word: 'message',
+    legend: '“message”: the time is that of the whole message that it was in; its own is not known.',
+  },
+} as const
+
 const Row = (props: { one: StatementView }) => {
   const { one } = props
   const { statement, strongest, blocked } = one
@@ -55,6 +76,7 @@ const Row = (props: { one: StatementView }) => {
         <span class="place" title={`${statement.file}:${statement.line}`}>
           {`${fileName(statement.file)}:${statement.line}`}
         </span>
+        {statement.exactLine ? null : <small>made by a program, at this line or near it</small>}
         <details>
           <summary>
             <code>{shorten(oneLine(statement.sql), 56)}</code>
@@ -62,8 +84,8 @@ const Row = (props: { one: StatementView }) => {
           <Sql sql={statement.sql} label={`SQL of statement ${one.number}`} />
         </details>
       </td>
-      <Num text={duration(one.quiet)} />
-      <Num text={duration(one.timed)} strong />
+      <Took run={one.quiet} />
+      <Took run={one.timed} strong />
       <td class="lock">
         {strongest === null ? (
           one.quiet === null && one.timed === null ? (
@@ -173,6 +195,11 @@ export const Statements = (props: { view: View }) => {
       <p class="note">
         Waited and held are those of the strongest lock, under traffic; a lock is held until its transaction ends.
       </p>
+      {(['server', 'message'] as const).map((boundary) =>
+        statements.some((one) => one.quiet?.boundary === boundary || one.timed?.boundary === boundary) ? (
+          <p class="note">{BOUNDARIES[boundary].legend}</p>
+        ) : null,
+      )}
     </>
   )
 }

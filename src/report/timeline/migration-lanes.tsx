@@ -1,8 +1,8 @@
 /** The two lanes of the migration itself: its statements and its locks. */
-import type { LockSpan, TimedPass } from '../../recording.js'
+import type { LockSpan, StatementRun, TimedPass } from '../../recording.js'
 import { oneLine, shorten } from '../text.js'
 import { formatBracket, formatMs, plural } from '../../units.js'
-import { blocksWords, conflicts, type StatementView, type View } from '../view.js'
+import { blocksWords, conflicts, sameMessage, type StatementView, type View } from '../view.js'
 import { FocusBar, type Lane, LaneFrame } from './frame.js'
 import { bar, heldBudget, LEFT, lockRows, type LockRow, type Plot, textWidth } from './plot.js'
 
@@ -21,7 +21,18 @@ const statementWords = (one: StatementView): string => {
 
 /** Statement bars. The number stands in the bar, above it where the bar is thin, and nowhere where it would collide. */
 export const statementLane = (view: View, plot: Plot): Lane => {
-  const runs = view.statements.flatMap((one) => (one.timed === null ? [] : [{ one, run: one.timed }]))
+  const runs: { one: StatementView; run: StatementRun; last: number; broken: boolean }[] = []
+  for (const one of view.statements) {
+    const run = one.timed
+    if (run === null) continue
+    const before = runs.at(-1)
+    const broken = !run.outcome.ok
+    // Statements of one message have only its times: one bar for all of them.
+    if (before !== undefined && sameMessage(before.run, run)) {
+      before.last = one.number
+      before.broken ||= broken
+    } else runs.push({ one, run, last: one.number, broken })
+  }
   return {
     height: STATEMENTS_HEIGHT,
     draw: (top) => {
@@ -33,11 +44,11 @@ export const statementLane = (view: View, plot: Plot): Lane => {
           height={STATEMENTS_HEIGHT}
           name="statements"
           unit="number as in the table"
-          label={`${plural(runs.length, 'statement')} of the migration`}
+          label={`${plural(view.statements.filter((one) => one.timed !== null).length, 'statement')} of the migration`}
         >
-          {runs.map(({ one, run }) => {
+          {runs.map(({ one, run, last, broken }) => {
             const place = bar(plot, run.startMs, run.endMs)
-            const label = String(one.number)
+            const label = last === one.number ? String(one.number) : `${one.number}–${last}`
             const size = textWidth(label, 12) + 4
             const inside = place.width >= size + 4
             const middle = Math.max(place.x + place.width / 2, LEFT + size / 2)
@@ -48,11 +59,15 @@ export const statementLane = (view: View, plot: Plot): Lane => {
                 plot={plot}
                 fromMs={run.startMs}
                 toMs={run.endMs}
-                words={statementWords(one)}
+                words={
+                  last === one.number
+                    ? statementWords(one)
+                    : `Statements ${label} in one message. ${statementWords(one)}`
+                }
                 statement={one.number}
               >
                 <rect
-                  class={run.outcome.ok ? 'statement' : 'statement broken'}
+                  class={broken ? 'statement broken' : 'statement'}
                   x={place.x}
                   width={place.width}
                   y={top + 18}

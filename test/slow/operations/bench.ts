@@ -86,13 +86,14 @@ async function passHere(
       statements: await splitSql(change.sql, file),
     },
   ]
-  const result = await quietPass({
+  const { pass: result } = await quietPass({
     copiedBy: 'copy',
     admin: { ...server.admin, database: DATABASE },
     migrate: { ...server.migrate, database: DATABASE },
     app: { ...server.app, database: DATABASE },
     migrations,
     transaction: mode === 'none' ? 'file' : mode,
+    tool: null,
     rollback: null,
     checks: [],
     operations,

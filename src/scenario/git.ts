@@ -1,0 +1,72 @@
+/** What git knows of a project: which files were there at an earlier commit. Nothing is changed. */
+import { execFile } from 'node:child_process'
+import { realpath } from 'node:fs/promises'
+import { relative, sep } from 'node:path'
+import { promisify } from 'node:util'
+
+const LONGEST_MS = 20_000
+const MOST_BYTES = 64 * 1024 * 1024
+
+async function git(folder: string, ...args: string[]): Promise<string | null> {
+  try {
+    // The folder may belong to somebody else, as in a container: reading it is all right.
+    const { stdout } = await promisify(execFile)('git', ['-c', 'safe.directory=*', ...args], {
+      cwd: folder,
+      timeout: LONGEST_MS,
+      maxBuffer: MOST_BYTES,
+      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], LC_ALL: 'C', GIT_TERMINAL_PROMPT: '0' },
+    })
+    return stdout
+  } catch {
+    return null
+  }
+}
+
+const line = (text: string | null): string | null => (text === null || text.trim() === '' ? null : text.trim())
+
+export interface Base {
+  /** Full hash. */
+  commit: string
+  /** For people: `origin/main`, or `the merge-base with origin/main (1a2b3c4)`. */
+  label: string
+}
+
+/** A ref that the user names; null when git does not know it. */
+export async function refOf(folder: string, ref: string): Promise<Base | null> {
+  const commit = line(await git(folder, 'rev-parse', '--verify', '--quiet', `${ref}^{commit}`))
+  return commit === null ? null : { commit, label: ref }
+}
+
+/** Candidates for the default branch, best first. */
+const DEFAULT_BRANCHES = ['origin/main', 'origin/master', 'main', 'master']
+
+/** Where the current work left the default branch; null without git, without such a branch, or in a shallow clone. */
+export async function mergeBase(folder: string): Promise<Base | null> {
+  const head = line(await git(folder, 'symbolic-ref', '--quiet', '--short', 'refs/remotes/origin/HEAD'))
+  for (const branch of [...(head === null ? [] : [head]), ...DEFAULT_BRANCHES]) {
+    const commit = line(await git(folder, 'merge-base', 'HEAD', branch))
+    if (commit !== null) return { commit, label: `the merge-base with ${branch} (${commit.slice(0, 7)})` }
+  }
+  return null
+}
+
+export const isGit = async (folder: string): Promise<boolean> =>
+  line(await git(folder, 'rev-parse', '--is-inside-work-tree')) === 'true'
+
+/** Which of these files (absolute paths) a commit has; null when git cannot say. */
+export async function filesAt(folder: string, base: Base, paths: readonly string[]): Promise<Set<string> | null> {
+  const top = line(await git(folder, 'rev-parse', '--show-toplevel'))
+  if (top === null) return null
+  const listed = await git(top, 'ls-tree', '-r', '-z', '--name-only', '--full-tree', base.commit)
+  if (listed === null) return null
+  const names = new Set(listed.split('\0'))
+  const root = await realpath(top)
+  const found = new Set<string>()
+  for (const path of paths) {
+    const name = relative(root, await realpath(path).catch(() => path))
+      .split(sep)
+      .join('/')
+    if (names.has(name)) found.add(path)
+  }
+  return found
+}
