@@ -93,7 +93,7 @@ export const codes = {
     EXIT.ok,
     (d) =>
       `nothing is pending, nothing was rehearsed: ${d['tool'] ?? ''} has ${d['count'] ?? ''} migrations, and none is new by ${d['by'] ?? ''}`,
-    () => 'Compare with another commit: --pending-since <git ref>.',
+    (d) => `${d['notes'] ? `But: ${d['notes']} ` : ''}Compare with another commit: --pending-since <git ref>.`,
   ),
   TOOL_NOT_CONNECTED: entry(
     EXIT.cannot,

@@ -193,12 +193,31 @@ async function applyByTool(
   }
   // In the order in which the tool will run them; what it passes over is not among them.
   const order = byTool ? byTool.pending.filter((name) => pending.includes(name)) : pending
-  const notes = [...setup.notes, ...(byTool?.notes ?? [])]
+  const notes = notesOf(tool, applied, byTool?.notes ?? [])
   return {
     migrations: await migrationFiles(setup.files, order),
     pendingBy,
     notes: byTool ? [...notes, ...passedOver(setup, pending, byTool.pending, notes)] : notes,
   }
+}
+
+/**
+ * What is known from the files alone and from the journal, each thing once. What a file alone would be skipped for does not
+ * matter where it is applied already.
+ */
+function notesOf(tool: ScenarioTool, applied: readonly string[], byJournal: readonly ToolNote[]): ToolNote[] {
+  const { files, notes } = tool.setup
+  const told = new Set(byJournal.flatMap(({ file }) => files.find((one) => one.shown === file)?.name ?? []))
+  const about = (note: ToolNote): string | undefined =>
+    files.find(({ name, shown }) => note.file === shown || note.message.startsWith(`${name} `))?.name
+  return [
+    ...notes.flatMap((note): ToolNote[] => {
+      const name = about(note)
+      if (note.kind !== 'skipped' || name === undefined) return [note]
+      return told.has(name) ? [] : [applied.includes(name) ? { ...note, kind: 'other' } : note]
+    }),
+    ...byJournal,
+  ]
 }
 
 const noJournal = (scenario: Scenario, tool: ScenarioTool): RehearsalError =>

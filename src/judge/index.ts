@@ -24,6 +24,7 @@ import { nextDeployRefuses, toolExitCode } from './rules/tool-exit.js'
 import { toolNotes } from './rules/tool-notes.js'
 import { toolRace } from './rules/tool-race.js'
 import { deadlock, health, migrationWaited, trafficErrors } from './rules/traffic.js'
+import { unmeasured } from './rules/unmeasured.js'
 import { ownDurations, projectionOf, workUnderLock } from './rules/work-under-lock.js'
 
 export type Rule = (facts: Facts) => Finding[]
@@ -46,6 +47,7 @@ export const rules = [
   preparedBreaks,
   lockTimeoutMissing,
   bulkWrites,
+  unmeasured,
   querySlower,
   rollback,
   toolCommitsEarly,

@@ -212,7 +212,8 @@ export class Dissecting implements Interposer {
       for (const [index, piece] of pieces.entries()) {
         const work = works[index] ?? null
         plan.works.set(index, work)
-        if (work === null && (index < done || failed) && ['loud', 'silent'].includes(lookKind(piece)) && index <= done)
+        const ran = index < done || (failed && index === done)
+        if (work === null && ran && ['loud', 'silent'].includes(lookKind(piece)) && this.#isMigration(piece))
           this.#untold.push(piece.sql)
       }
     } catch (error) {

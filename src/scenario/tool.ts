@@ -78,6 +78,12 @@ const nothingPending = (setup: ToolSetup, files: PendingFiles): RehearsalError =
     tool: setup.title,
     count: setup.files.length,
     by: files.by,
+    notes: setup.notes
+      .filter(({ kind }) => kind === 'unlisted' || kind === 'skipped')
+      .map((note) =>
+        note.file === null || note.message.includes(note.file) ? note.message : `${note.file}: ${note.message}`,
+      )
+      .join(' '),
   })
 
 /** As people type it: the tool's name instead of the path of Node and of its file. */

@@ -78,7 +78,7 @@ function isSameText(file: MigrationSource, checksum: string): boolean {
 }
 
 const edited = (file: MigrationSource): ToolNote => ({
-  kind: 'skipped',
+  kind: 'other',
   file: file.shown,
   line: null,
   message:

@@ -54,7 +54,7 @@ test('the address under every name', () => {
     ...{ DATABASE_URL: url, DIRECT_URL: url, WHOLE: url, GOOSE_DBSTRING: url },
     ...{ DB_HOST: '127.0.0.1', DB_PORT: '6001', DB_USER: 'owner', DB_PASS: 'p@ss/w', DB_NAME: 'rehearsal' },
     ...{ PGHOST: '127.0.0.1', PGPORT: '6001', PGUSER: 'owner', PGPASSWORD: 'p@ss/w', PGDATABASE: 'rehearsal' },
-    ...{ PGSSLMODE: 'disable', PGPASSFILE: '/dev/null', PGSERVICEFILE: '/dev/null' },
+    ...{ PGSSLMODE: 'disable', PGPASSFILE: '/dev/null' },
     ...{ FLYWAY_URL: 'jdbc:postgresql://127.0.0.1:6001/rehearsal?sslmode=disable', FLYWAY_USER: 'owner' },
   })
   expect(build().env['DATABASE_URL']).toBe(url.replace('?sslmode=disable', ''))
