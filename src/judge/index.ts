@@ -163,7 +163,7 @@ function slowdownResult(facts: Facts): BudgetResult {
     measured: (timing.after?.medianMs ?? 0) / Math.max(0.001, timing.before.medianMs),
     low: counted?.lowRatio ?? null,
     high: counted?.highRatio ?? null,
-    worstAt: `${timing.operation} (${timing.release}), ${gained(timing) < 0 ? '' : '+'}${formatMs(gained(timing))}`,
+    worstAt: `${timing.operation} (${timing.release}), ${difference(gained(timing))}`,
     status: counted ? level({ low: counted.lowRatio, high: counted.lowRatio }, limit) : 'ok',
   }
 }
@@ -206,3 +206,9 @@ function worstOf(metric: Metric, facts: Facts): Worst | null {
   }
   return worst
 }
+
+/** What is shorter than a tenth of a millisecond is shown as such, without a sign that would mean something. */
+const difference = (milliseconds: number): string =>
+  Math.abs(milliseconds) < 0.1
+    ? 'less than 0.1 ms apart'
+    : `${milliseconds < 0 ? '−' : '+'}${formatMs(Math.abs(milliseconds))}`

@@ -57,7 +57,7 @@ export class WorkMeter {
     const before = this.#before
     if (!before) return null
     this.#before = null
-    const sampled = [...((await this.#o.watch?.stop()) ?? []), ...this.#o.sampled()]
+    const sampled = [...((await this.#o.watch?.stop()) ?? []), ...this.#sampled()]
     if (state.aborted && state.inTransaction) return this.#onlyLocks(before, sampled)
     const after = await takeSnapshot(this.#o, state.inTransaction)
     if (!state.inTransaction) await this.#o.watch?.release()
@@ -78,7 +78,7 @@ export class WorkMeter {
     const before = this.#before
     if (!before) return statements.map(() => null)
     this.#before = null
-    const sampled = [...((await this.#o.watch?.stop()) ?? []), ...this.#o.sampled()]
+    const sampled = [...((await this.#o.watch?.stop()) ?? []), ...this.#sampled()]
     const looks = looksSince(this.#o.notices, before)
     const open = state.inTransaction && !state.aborted
     const last = open ? { ...(await takeSnapshot(this.#o, true)), event: '' } : null
@@ -97,6 +97,11 @@ export class WorkMeter {
       const begun = looks.findLast((look) => look.event === 'ddl_command_start')
       return this.#onlyLocks(begun ?? before, sampled)
     })
+  }
+
+  /** The sampler cannot tell our own questions in the session, which read, from what the statement does. */
+  #sampled(): Held[] {
+    return this.#o.sampled().filter(({ mode }) => mode !== 'ACCESS SHARE')
   }
 
   #onlyLocks(before: Snapshot, sampled: readonly Held[]): Work {

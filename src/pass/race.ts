@@ -41,14 +41,16 @@ export async function racePass(input: PassInput): Promise<RacePass> {
       .map((result) => ({ result, first: result.sessions[0]?.exchanges[0]?.sentMs ?? Infinity }))
       .sort((a, b) => a.first - b.first)
       .map(({ result }) => summary(result, results))
+    const originMs = Math.min(...runs.map((run) => run.startMs))
     const twice = (runs[0]?.committed ?? []).filter((id) => runs[1]?.committed.includes(id) === true)
     const outcome = outcomeOf(runs, twice)
     return {
       kind: 'race',
       copiedBy: input.copiedBy,
+      // From the start of the earlier one.
       runs: runs.map(({ startMs, endMs, exitCode, error, waitedMs, committed }) => ({
-        startMs,
-        endMs,
+        startMs: startMs - originMs,
+        endMs: endMs - originMs,
         exitCode,
         error,
         waitedMs,

@@ -157,7 +157,7 @@ export const ToolSection = (props: { view: View }) => {
           </dd>
         </div>
       </dl>
-      <Sql sql={tool.command} copy label="Command as it was started" />
+      {tool.how === 'program' ? <Sql sql={tool.command} copy label="Command as it was started" /> : null}
       <Notes notes={tool.notes} />
       {shown === undefined ? (
         <Nothing>Not measured: no pass was finished.</Nothing>
