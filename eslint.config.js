@@ -2,7 +2,8 @@ import js from '@eslint/js'
 import ts from 'typescript-eslint'
 
 export default ts.config(
-  { ignores: ['dist/**', 'reports/**', 'coverage/**'] },
+  // The fixtures' packages are linked only when a test runs.
+  { ignores: ['dist/**', 'reports/**', 'coverage/**', 'test/fixtures/projects/**'] },
   js.configs.recommended,
   ...ts.configs.strictTypeChecked,
   {

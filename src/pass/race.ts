@@ -16,8 +16,8 @@ import type { Interposer } from '../wire/types.js'
 import type { PassInput } from './context.js'
 import { openTool, readLedger, type ToolResult } from './tool.js'
 
-/** Shorter than this, an answer was not waited for because of the other run. */
-const WAITED_MS = 100
+/** An answer that came later than this, and only once the other run had committed, was waited for. */
+const WAITED_MS = 5
 
 export async function racePass(input: PassInput): Promise<RacePass> {
   const { tool } = input
@@ -95,14 +95,15 @@ function meetingPoint(ledger: Ledger | null, runs: number): () => Interposer {
   }
 }
 
-type Run = RacePass['runs'][number] & { ok: boolean; overlapped: boolean }
+type Run = RacePass['runs'][number] & { ok: boolean; waitedForOther: boolean }
 
 function summary(result: ToolResult, all: readonly ToolResult[]): Run {
   const { run } = result.trace
   const other = all.find((one) => one !== result)
   const sessions = result.sessions.flatMap((session) => session.exchanges)
-  const firstMs = Math.min(...sessions.map((exchange) => exchange.sentMs))
   const until = other ? lastMs(other) : -Infinity
+  const ends = other?.trace.transactions.flatMap((one) => (one.committed ? [one.end.sentMs] : [])) ?? []
+  const committedMs = Math.max(-Infinity, ...ends)
   const waited = sessions
     // What began while the other run was under way.
     .filter((exchange) => exchange.sentMs <= until)
@@ -115,7 +116,12 @@ function summary(result: ToolResult, all: readonly ToolResult[]): Run {
     waitedMs: Math.max(0, ...waited),
     committed: result.trace.transactions.filter((one) => one.committed).flatMap((one) => one.statements),
     ok: run.outcome.ok,
-    overlapped: firstMs <= until,
+    waitedForOther: sessions.some(
+      (exchange) =>
+        exchange.sentMs < committedMs &&
+        (exchange.readyMs ?? result.endMs) >= committedMs &&
+        (exchange.readyMs ?? result.endMs) - exchange.sentMs >= WAITED_MS,
+    ),
   }
 }
 
@@ -133,7 +139,7 @@ function outcomeOf(runs: readonly Run[], twice: readonly string[]): RacePass['ou
       ? 'refused'
       : 'broke'
   const idle = runs.find((run) => run.committed.length === 0)
-  if (idle) return idle.overlapped && idle.waitedMs >= WAITED_MS ? 'waited' : 'nothing to do'
+  if (idle) return idle.waitedForOther ? 'waited' : 'nothing to do'
   return 'waited'
 }
 

@@ -211,9 +211,9 @@ export class Interposed {
     this.#sendHeld()
   }
 
-  /** Lets the client's CopyData through while a piece is under way. */
+  /** While a piece is under way: lets the client's CopyData through once the server waits for it. */
   admitCopy(on: boolean): void {
-    if (on) this.#admit((frame) => 'dcf'.includes(frame.type) || (this.#recorder.isCopyingIn && frame.type === 'S'))
+    if (on) this.#admit((frame) => this.#recorder.isCopyingIn && 'dcfSH'.includes(frame.type))
     else this.#admits = null
   }
 

@@ -56,6 +56,8 @@ export interface LogServer {
   readonly admin: Address
   /** Makes an empty database owned by a role without superuser, and returns that role's address of it. */
   database(name: string): Promise<Address>
+  /** Makes an equal copy of a database that nobody is connected to. */
+  copy(of: Address, name: string): Promise<Address>
   /** The same database with a superuser's rights. */
   superuser(of: Address): Address
   /** Folder of the server's log. */
@@ -128,17 +130,19 @@ export async function startLogServer(
     })
     const [row] = await sql<{ server_version: string }[]>`SHOW server_version`
     await sql.end()
+    const create = async (name: string, template: string): Promise<Address> => {
+      const maker = connect(admin)
+      await maker.unsafe(`CREATE DATABASE "${name}" TEMPLATE "${template}" OWNER ${ROLES.migrate}`)
+      await maker.end()
+      return { ...admin, database: name, user: ROLES.migrate, password: password.owner }
+    }
     return {
       major,
       version: row?.server_version ?? '',
       admin,
       logFolder,
-      async database(name) {
-        const maker = connect(admin)
-        await maker.unsafe(`CREATE DATABASE "${name}" OWNER ${ROLES.migrate}`)
-        await maker.end()
-        return { ...admin, database: name, user: ROLES.migrate, password: password.owner }
-      },
+      database: (name) => create(name, 'template1'),
+      copy: (of, name) => create(name, of.database),
       superuser: (of) => ({ ...admin, database: of.database }),
       stop,
     }

@@ -105,11 +105,8 @@ test('named statements and portals, portals in pieces, closing and replacing', a
       // A name that is in use: the failed Parse leaves the old statement in place.
       parse('select 8', 's2'),
       sync(),
-      query('rollback'),
-      bind([], 's2'),
-      execute(),
-      sync(),
-    ], 5)
+    ], 3)
+    await all(raw, [query('rollback'), bind([], 's2'), execute(), sync()], 2)
     expect(story(proxy)).toEqual([
       { status: 'IT', commands: ['begin -> BEGIN'] },
       {

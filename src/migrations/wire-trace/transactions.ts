@@ -17,6 +17,8 @@ interface Open {
   trace: TransactionTrace
   steps: number[]
   failed: boolean
+  /** Of PREPARE TRANSACTION: what becomes of it is decided later, maybe in another session. */
+  gid: string | null
 }
 
 /** @param ids per step, same index: the migration's statement, null for the tool's own */
@@ -27,6 +29,7 @@ export function transactionsOf(
 ): StepsInTransactions {
   const all: Open[] = []
   for (const session of sessions) all.push(...ofSession(session, steps))
+  for (const step of steps) finishPrepared(step, all)
   const of = steps.map(() => 0)
   const kept = all
     .filter((open) => open.steps.some((index) => ids[index] !== null))
@@ -54,6 +57,7 @@ function ofSession(session: WireSession, steps: readonly Step[]): Open[] {
       },
       steps: [],
       failed: false,
+      gid: null,
     }
     done.push(made)
     return made
@@ -61,7 +65,7 @@ function ofSession(session: WireSession, steps: readonly Step[]): Open[] {
   for (const exchange of session.exchanges) {
     const inside = [...steps.entries()].filter(([, step]) => step.exchange === exchange)
     const readyMs = exchange.readyMs ?? session.endedMs ?? exchange.sentMs
-    const implicit = open === null
+    let implicit = open === null
     for (const [index, step] of inside) {
       open ??= begin(step.sentMs)
       open.steps.push(index)
@@ -76,13 +80,18 @@ function ofSession(session: WireSession, steps: readonly Step[]): Open[] {
         break
       }
       if (step.tag === null) continue
-      // ROLLBACK TO SAVEPOINT brings a failed transaction back to life.
-      if (control === 'other' && exchange.after === 'T') open.failed = false
-      if (control === 'commit' || control === 'rollback' || isPrepare(step)) {
+      // In a failed transaction only ROLLBACK TO SAVEPOINT succeeds, and brings it back to life.
+      if (control === 'other') open.failed = false
+      const prepared = twoPhase(step)
+      const prepares = prepared?.kind === 'TRANS_STMT_PREPARE'
+      if (control === 'commit' || control === 'rollback' || prepares) {
         // COMMIT in a failed transaction is answered with ROLLBACK.
-        open.trace.committed = step.tag !== 'ROLLBACK' && control !== 'rollback' && !open.failed
+        open.trace.committed = step.tag !== 'ROLLBACK' && !prepares
+        if (prepares && step.tag !== 'ROLLBACK') open.gid = prepared.gid
         open = step.piece.facts?.chains === true ? begin(step.sentMs) : null
         if (open) open.trace.kind = 'explicit'
+        // What follows in the same message has no block of the client's any more.
+        else implicit = true
       }
     }
     if (open === null) continue
@@ -101,4 +110,18 @@ function ofSession(session: WireSession, steps: readonly Step[]): Open[] {
   return done
 }
 
-const isPrepare = (step: Step): boolean => step.tag === 'PREPARE TRANSACTION'
+const twoPhase = ({ piece: { node } }: Step): { kind: string; gid: string } | null =>
+  node && 'TransactionStmt' in node && node.TransactionStmt.gid !== undefined
+    ? { kind: node.TransactionStmt.kind ?? '', gid: node.TransactionStmt.gid }
+    : null
+
+/** COMMIT PREPARED and ROLLBACK PREPARED: the prepared transaction kept its locks until now. */
+function finishPrepared(step: Step, all: readonly Open[]): void {
+  const second = step.tag === null ? null : twoPhase(step)
+  if (!second || second.kind === 'TRANS_STMT_PREPARE') return
+  const open = all.findLast((one) => one.gid === second.gid && one.trace.startMs <= step.sentMs)
+  if (!open) return
+  open.gid = null
+  open.trace.committed = second.kind === 'TRANS_STMT_COMMIT_PREPARED'
+  open.trace.end = { sentMs: step.sentMs, readyMs: step.endMs }
+}
