@@ -44,7 +44,11 @@ export type PhaseName = z.infer<typeof PhaseName>
 export const Bracket = z.object({ lowMs: z.number(), highMs: z.number() })
 export type Bracket = z.infer<typeof Bracket>
 
-/** An error of the server without any data: the message is rebuilt from SQLSTATE and object names. */
+/**
+ * An error of the server without any data: the message is rebuilt from SQLSTATE and object names. Two codes of five or six
+ * letters are no SQLSTATE: `CLIENT`, when an operation's own code failed, and `TOOL`, when the migration tool gave up
+ * although the server had refused nothing.
+ */
 export const PgError = z.object({
   sqlstate: z.string(),
   /** The condition's name in the documentation, e.g. `not_null_violation`. */

@@ -69,7 +69,12 @@ export class WorkMeter {
    * the statement that failed, which has no look after it.
    */
   async afterMessage(
-    statements: readonly { kind: LookKind; end: Pick<StatementEnd, 'truncates' | 'dropsIndexConcurrently'> }[],
+    statements: readonly {
+      kind: LookKind
+      /** It runs outside of any transaction block and has let go of its locks when the server looks again. */
+      outside: boolean
+      end: Pick<StatementEnd, 'truncates' | 'dropsIndexConcurrently'>
+    }[],
     state: Pick<StatementEnd, 'inTransaction' | 'aborted'> & {
       began: 'in a transaction' | 'idle'
       failedAt: number | null
@@ -90,9 +95,15 @@ export class WorkMeter {
       first,
       last,
     )
-    return statements.map(({ end, kind }, index) => {
+    return statements.map(({ end, kind, outside }, index) => {
       const own = between[index]
-      if (own) return this.#compare(own.before, own.after, { inTransaction: true, aborted: false, ...end }, [])
+      if (own)
+        return this.#compare(
+          own.before,
+          own.after,
+          { inTransaction: !outside, aborted: false, ...end },
+          outside ? sampled : [],
+        )
       if (index !== state.failedAt || kind !== 'loud') return null
       const begun = looks.findLast((look) => look.event === 'ddl_command_start')
       return this.#onlyLocks(begun ?? before, sampled)

@@ -59,15 +59,17 @@ export class Dissecting implements Interposer {
   async before(pending: Pending): Promise<readonly string[] | null> {
     this.#plans.delete(pending.session)
     if (pending.sql === null || pending.status === 'E') return null
-    const pieces = piecesOf(pending.sql)
+    const texts = pending.batch ?? [pending.sql]
+    const pieces = texts.flatMap((text) => piecesOf(text))
     if (!pieces.some((piece) => this.#isMigration(piece))) return null
     // Several statements stay one message where the server's own looks tell them apart, as the tool sends them.
     const told = this.#o.looks && pieces.length > 1 && tellsApart(pieces, pending.status === 'T')
-    const apart = pending.protocol === 'simple' && !told && mayTakeApart(pieces, pending.status === 'T')
+    const divisible = pending.batch ? pieces.length === texts.length : pending.protocol === 'simple'
+    const apart = divisible && !told && mayTakeApart(pieces, pending.status === 'T')
     const plan: Plan = { pieces, apart, works: new Map(), begun: false, began: pending.status }
     this.#plans.set(pending.session, plan)
     if (apart) {
-      if (pieces.length > 1) this.#taken.add(pending.sql)
+      if (pieces.length > 1) this.#taken.add(texts.join(';\n'))
       return pieces.map((piece) => piece.sql)
     }
     plan.begun = await this.#begin(pending, pieces[0], pending.status === 'T')
@@ -206,7 +208,11 @@ export class Dissecting implements Interposer {
     try {
       const { meter } = await this.#measuredBy(asker)
       const works = await meter.afterMessage(
-        pieces.map((piece) => ({ kind: lookKind(piece), end: endOfPiece(piece) })),
+        pieces.map((piece) => ({
+          kind: lookKind(piece),
+          outside: piece.facts?.refusesTransactionBlock === true,
+          end: endOfPiece(piece),
+        })),
         { ...state, began: plan.began === 'T' ? 'in a transaction' : 'idle', failedAt: failed ? done : null },
       )
       for (const [index, piece] of pieces.entries()) {
@@ -253,6 +259,10 @@ function committed(exchange: Exchange): boolean {
   if (!command) return false
   const failed = exchange.error !== null || exchange.commands.some((one) => one.error !== null)
   if (!failed) return command.completed.at(-1)?.tag !== 'ROLLBACK'
-  // A COMMIT inside the message came before the failure.
-  return exchange.commands.some((one) => one.completed.some(({ tag }) => tag === 'COMMIT'))
+  // A COMMIT inside the message came before the failure, or something that commits at once in a pipeline.
+  return exchange.commands.some(
+    ({ protocol, sql, completed }) =>
+      completed.some(({ tag }) => tag === 'COMMIT') ||
+      (protocol === 'extended' && completed.length > 0 && piecesOf(sql)[0]?.facts?.refusesTransactionBlock === true),
+  )
 }

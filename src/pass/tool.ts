@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../clock.js'
 import { RehearsalError } from '../errors.js'
+import { canonical, piecesOf } from '../migrations/wire-trace/steps.js'
 import { traceOf, type WireTrace } from '../migrations/wire-trace/trace.js'
 import type { Ledger, LedgerRow, MigrationSource } from '../migrations/tools/types.js'
 import type { NoticeStamp } from '../migrations/session.js'
@@ -52,7 +53,9 @@ const LINGER_MS = 500
 export async function openTool(options: ToolRunOptions): Promise<OpenTool> {
   const { tool, input, admin, clock } = options
   const { ledger, files: sources } = tool.setup
-  const known = new Map(options.files.flatMap((file) => file.statements.map((one) => [one.sql, one] as const)))
+  const known = new Map(
+    options.files.flatMap((file) => file.statements.map((one) => [canonical(one.sql), one] as const)),
+  )
   const proxy = await openProxy({
     upstream: { ...input.migrate, tls: null },
     settings: { ...(await markers(admin, input.migrate.user)), ...options.settings },
@@ -63,13 +66,14 @@ export async function openTool(options: ToolRunOptions): Promise<OpenTool> {
     ...(options.onSend ? { onSend: options.onSend } : {}),
     ...(options.onNotice ? { onNotice: options.onNotice } : {}),
     onExchange: (exchange) => {
-      for (const command of exchange.commands) {
-        const statement = known.get(command.sql.trim().replace(/;\s*$/, ''))
-        if (!statement) continue
-        const { file, line, sql } = statement
-        const sqlstate = command.error?.sqlstate ?? null
-        input.emit({ type: 'statement', file, line, sql, state: sqlstate === null ? 'ok' : 'failed', sqlstate })
-      }
+      for (const { sql: text, completed, error } of exchange.commands)
+        for (const [index, piece] of piecesOf(text).entries()) {
+          const statement = known.get(canonical(piece.sql))
+          if (!statement || index > completed.length || (index === completed.length && !error)) continue
+          const { file, line, sql } = statement
+          const sqlstate = index === completed.length ? (error?.sqlstate ?? null) : null
+          input.emit({ type: 'statement', file, line, sql, state: sqlstate === null ? 'ok' : 'failed', sqlstate })
+        }
     },
   })
   return {

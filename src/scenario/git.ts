@@ -14,7 +14,6 @@ async function git(folder: string, ...args: string[]): Promise<string | null> {
       cwd: folder,
       timeout: LONGEST_MS,
       maxBuffer: MOST_BYTES,
-      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], LC_ALL: 'C', GIT_TERMINAL_PROMPT: '0' },
     })
     return stdout
   } catch {

@@ -24,8 +24,7 @@ export class Refused extends Error {
 }
 
 export type Accepted =
-  | { kind: 'session'; parameters: Record<string, string>; rest: Buffer }
-  | { kind: 'cancel'; pid: number; key: Buffer }
+  { kind: 'session'; parameters: Record<string, string>; rest: Buffer } | { kind: 'cancel'; pid: number; key: Buffer }
 
 export interface Door {
   user: string

@@ -244,7 +244,7 @@ async function authentication(queue: FrameQueue, expected?: number): Promise<{ c
 
 function mechanisms(data: Buffer): string[] {
   const found: string[] = []
-  for (let at = 0; at < data.length && data[at] !== 0; ) {
+  for (let at = 0; at < data.length && data[at] !== 0;) {
     const { value, next } = cString(data, at)
     found.push(value)
     at = next

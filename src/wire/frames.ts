@@ -180,7 +180,11 @@ export const CANCEL_REQUEST = 80_877_102
 /** What a client sends. Names of statements and portals are '' for the unnamed ones. */
 export const build = {
   startup: (parameters: Readonly<Record<string, string>>): Buffer =>
-    untyped(PROTOCOL_3_0, ...Object.entries(parameters).flatMap(([name, value]) => [text(name), text(value)]), text('')),
+    untyped(
+      PROTOCOL_3_0,
+      ...Object.entries(parameters).flatMap(([name, value]) => [text(name), text(value)]),
+      text(''),
+    ),
   sslRequest: (): Buffer => untyped(SSL_REQUEST),
   cancelRequest: (pid: number, key: Buffer): Buffer => untyped(CANCEL_REQUEST, int32(pid), key),
   password: (value: Buffer): Buffer => frame('p', value),

@@ -4,17 +4,20 @@
  */
 import type net from 'node:net'
 import { LineAsker } from './asker.js'
+import { batchOf, groupsOf, textsOf } from './batch.js'
 import type { RawConnection } from './client.js'
 import { build, clientLimit, FrameReader, MalformedFrame, payloadOf, serverLimit, type Frame } from './frames.js'
 import { Link } from './link.js'
 import { cString, isFatal, readBind, readParse, readServerMessage, readyForQuery } from './messages.js'
 import { Recorder } from './recorder.js'
 import { nameOf, type LiveSession } from './session.js'
-import { takeApart } from './split.js'
+import { queriesOf, takeApart } from './split.js'
 import type { Exchange, Interposer, Pending, ServerMessage, TransactionStatus } from './types.js'
 
 /** More of the client's messages than this are not read ahead. */
 const HELD_BYTES = 4 * 2 ** 20
+/** How long the messages of a client that is gone may wait for their turn. */
+const PATIENCE_MS = 2_000
 const ENDED = new Error('the connection ended')
 
 /** What is done with the server's messages at the moment. */
@@ -39,6 +42,7 @@ export class Interposed {
   #listening: Listening | null = null
   #notice: (ServerMessage & { heldBack: boolean }) | null = null
   #isFree = false
+  #isPassingOn = false
   #isClientGone = false
   #hasEnded = false
   /** Of the latest ReadyForQuery, also of those that only we have seen. */
@@ -49,8 +53,10 @@ export class Interposed {
     this.#interposer = interposer
     this.status = session.status
     this.#link = new Link(client, raw.socket, session, () => {
-      // What it sent before it went is answered first.
+      // What it sent before it went is sent on first. A server that is told too early finishes what it does.
       this.#isClientGone = true
+      setTimeout(() => this.#link.endServer(), PATIENCE_MS).unref()
+      this.#endIfAllIsSent()
       this.#wake?.()
     })
     this.#recorder = new Recorder(session, () => this.#notice)
@@ -121,21 +127,42 @@ export class Interposed {
         this.sendOn(first)
         continue
       }
+      const batch = 'PB'.includes(first.type) ? await this.#batchFrom(first) : null
       const pending: Pending = {
         session: this.#session.record,
         asker: this.#asker,
         sql: this.#textOf(first),
         protocol: first.type === 'Q' ? 'simple' : first.type === 'F' ? 'function' : 'extended',
+        batch: batch && textsOf(batch, this.#recorder.catalogue),
         status: this.status,
       }
       const pieces = await this.call('before', () => this.#interposer.before(pending))
       const exchange =
-        first.type === 'Q' && pieces && pieces.length > 0
-          ? await takeApart(this, this.#interposer, pending, pieces)
-          : await this.#passOn(first)
+        pieces && pieces.length > 0 && first.type === 'Q'
+          ? await takeApart(this, this.#interposer, pending, queriesOf(pieces, this.nowMs))
+          : pieces && batch
+            ? await takeApart(this, this.#interposer, pending, this.#takeBatch(batch))
+            : await this.#passOn(first)
       if (exchange) await this.call('after', () => this.#interposer.after(exchange, this.#asker))
       this.#link.toClient(readyForQuery(this.status))
     }
+  }
+
+  /** A pipeline that is sent as a whole, or null when the client waits for an answer, or says more than is read ahead. */
+  async #batchFrom(first: Frame): Promise<Frame[] | null> {
+    for (;;) {
+      const batch = batchOf(first, this.#held)
+      if (batch !== undefined) return batch
+      if (this.#isClientGone || this.#hasEnded || this.#heldBytes > HELD_BYTES) return null
+      await new Promise<void>((resolve) => (this.#wake = resolve))
+      this.#wake = null
+    }
+  }
+
+  #takeBatch(batch: readonly Frame[]): Frame[][] {
+    // Its first message is taken already.
+    for (let taken = 1; taken < batch.length; taken++) this.#takeHeld()
+    return groupsOf(batch, this.nowMs)
   }
 
   /** Calls the interposer, who may ask meanwhile. What it throws becomes trouble and null. */
@@ -199,8 +226,10 @@ export class Interposed {
     })
     this.sendOn(first)
     const exchange = this.#session.underWay[0] ?? null
+    this.#isPassingOn = true
     this.#admit(admits)
     await answered
+    this.#isPassingOn = false
     this.#admits = null
     return exchange
   }
@@ -220,10 +249,15 @@ export class Interposed {
   #sendHeld(): void {
     for (;;) {
       const [frame] = this.#held
-      if (!frame || !this.#admits?.(frame)) return
+      if (!frame || !this.#admits?.(frame)) break
       this.#takeHeld()
       this.sendOn(frame)
     }
+    this.#endIfAllIsSent()
+  }
+
+  #endIfAllIsSent(): void {
+    if (this.#isClientGone && this.#isPassingOn && this.#held.length === 0) this.#link.endServer()
   }
 
   #takeHeld(): Frame | null {
@@ -245,6 +279,8 @@ export class Interposed {
   }
 
   #fromClient(frame: Frame): void {
+    // Known at once, whenever its turn comes: the client may be gone by then.
+    if (frame.type === 'X') this.#session.hasSaidGoodbye = true
     this.#held.push(frame)
     this.#heldBytes += frame.bytes.length
     if (this.#admits) this.#sendHeld()

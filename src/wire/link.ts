@@ -9,7 +9,8 @@ const HIGH_BYTES = 256 * 1024
 const UNREAD_BYTES = 2 ** 20
 const PATIENCE_MS = 2_000
 
-const systemCode = (error: Error): string => ('code' in error && typeof error.code === 'string' ? error.code : error.name)
+const systemCode = (error: Error): string =>
+  'code' in error && typeof error.code === 'string' ? error.code : error.name
 
 export class Link {
   readonly #client: net.Socket
@@ -90,8 +91,7 @@ export class Link {
   }
 
   #serverGone(): void {
-    if (!this.#session.hasSaidGoodbye && !this.#isClientGone)
-      this.#session.trouble('the server closed the connection')
+    if (!this.#session.hasSaidGoodbye && !this.#isClientGone) this.#session.trouble('the server closed the connection')
     this.#client.resume()
     this.#client.end()
     this.#timer ??= setTimeout(() => this.#client.destroy(), PATIENCE_MS)

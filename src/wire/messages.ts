@@ -13,7 +13,7 @@ export function cString(bytes: Buffer, from = 0): { value: string; next: number 
 /** Payload of an ErrorResponse or NoticeResponse; one that was cut off has a cut-off last field. */
 export function readServerMessage(payload: Buffer, atMs: number): ServerMessage & { heldBack: boolean } {
   const fields = new Map<string, string>()
-  for (let at = 0; at < payload.length && payload[at] !== 0; ) {
+  for (let at = 0; at < payload.length && payload[at] !== 0;) {
     const code = String.fromCharCode(payload[at] ?? 0)
     const { value, next } = cString(payload, at + 1)
     fields.set(code, value)
@@ -31,8 +31,7 @@ export function readServerMessage(payload: Buffer, atMs: number): ServerMessage 
 }
 
 /** Whether the server ends the session with this message. */
-export const isFatal = (message: ServerMessage): boolean =>
-  message.severity === 'FATAL' || message.severity === 'PANIC'
+export const isFatal = (message: ServerMessage): boolean => message.severity === 'FATAL' || message.severity === 'PANIC'
 
 /** An ErrorResponse of a server, thrown. Its message and fields may hold data. */
 export class ServerError extends Error {

@@ -100,6 +100,8 @@ export interface Pending {
   /** Text of its first Query or Parse, or of the prepared statement that it binds first; null when unknown. */
   sql: string | null
   protocol: 'simple' | 'extended' | 'function'
+  /** Of a pipeline that came as a whole, the text of each of its commands (two or more); else null. */
+  batch: readonly string[] | null
   status: TransactionStatus
 }
 
@@ -109,8 +111,9 @@ export interface Pending {
  */
 export interface Interposer {
   /**
-   * Before the first byte goes out. Returns null to send it as it is, or (simple protocol only) the statements that
-   * are sent one by one instead: in BEGIN ... COMMIT of our own when no transaction is open. The client receives the
+   * Before the first byte goes out. Returns null to send it as it is, or the statements that are sent one by one
+   * instead: in BEGIN ... COMMIT of our own when no transaction is open. The commands of a pipeline (`batch`) are sent
+   * as they are, each with a Sync of its own. The client receives the
    * answers as if it had been one message; after an error nothing more is sent and what was begun is rolled back.
    */
   before(pending: Pending): Promise<readonly string[] | null>

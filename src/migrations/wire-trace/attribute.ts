@@ -41,7 +41,7 @@ export function attribute(input: AttributeInput): Attributed {
   const open: number[] = []
   const programs = files.some((file) => file.kind === 'code')
   for (const [index, step] of input.steps.entries()) {
-    const id = expected.take(step)
+    const id = expected.take(step, input.steps[index + 1])
     let role: Role = id === null ? roleOf(step.piece, input.ledger) : 'migration'
     // A program may set its own timeouts; a tool's own settings come before its transaction.
     if (role === 'other' && programs && step.piece.facts?.isSet === true && step.exchange.before === 'T')
@@ -66,6 +66,8 @@ export function attribute(input: AttributeInput): Attributed {
 /** The statements that the files hold, found by their text; of equal ones, the next that was not seen yet. */
 class Expected {
   readonly #byText = new Map<string, { id: string; position: number; used: boolean; control: boolean }[]>()
+  /** Of a control statement that begins its file: the one behind it. */
+  readonly #behind = new Map<string, string>()
   #position = -1
 
   constructor(files: readonly MigrationFile[]) {
@@ -78,9 +80,13 @@ class Expected {
       this.#byText.set(text, list)
       position++
     }
+    for (const { statements } of files) {
+      const [first, second] = statements
+      if (first?.kind === 'TransactionStmt' && second) this.#behind.set(first.id, canonical(second.sql))
+    }
   }
 
-  take(step: Step): string | null {
+  take(step: Step, next: Step | undefined): string | null {
     const { piece } = step
     const list = this.#byText.get(canonical(piece.sql)) ?? this.#byText.get(learnedKey(normaliseSql(piece.sql)))
     if (!list) return null
@@ -91,7 +97,12 @@ class Expected {
       list[0]
     if (!found) return null
     // `COMMIT` may be the file's or the tool's own: it is the file's where the file's turn has come.
-    if (found.control && found.position !== this.#position + 1) return null
+    if (found.control) {
+      if (found.position !== this.#position + 1) return null
+      // The tool's own comes between two files: what follows tells whether the second has begun.
+      const behind = this.#behind.get(found.id)
+      if (behind !== undefined && next && canonical(next.piece.sql) !== behind) return null
+    }
     found.used = true
     this.#position = found.position
     return found.id

@@ -108,6 +108,7 @@ export function stepsOf(exchanges: readonly Exchange[]): Step[] {
     const several = counted.reduce((sum, { pieces }) => sum + pieces.length, 0) > 1
     const times = several ? statementTimes(exchange) : null
     let nth = 0
+    let ended = false
     for (const { command, pieces } of counted) {
       for (const [index, piece] of pieces.entries()) {
         const position = nth++
@@ -115,7 +116,10 @@ export function stepsOf(exchanges: readonly Exchange[]): Step[] {
         // What comes after the failing statement was never looked at.
         const failed = done === null && index === command.completed.length && command.error !== null
         const cut = done === null && !failed
-        if (cut && (command.error !== null || index > command.completed.length || exchange.readyMs !== null)) continue
+        // Where the connection ended, one statement was under way.
+        if (cut && (ended || command.error !== null || index > command.completed.length || exchange.readyMs !== null))
+          continue
+        ended ||= cut || failed
         const last = exchange.readyMs ?? exchange.session.endedMs ?? command.sentMs
         const time = times?.[position]
         const alone = !several || command.pieceOf !== null

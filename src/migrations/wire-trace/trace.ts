@@ -1,11 +1,11 @@
 /** From what passed through the proxy to what the recording says of the migration (pure). */
-import { pgError, toPgError } from '../../pg/errors.js'
-import type { MigrationFile, PgError, StatementRun, ToolMessage, ToolRun } from '../../recording.js'
+import type { MigrationFile, StatementRun, ToolMessage, ToolRun } from '../../recording.js'
 import { normaliseSql } from '../../sql/normalise.js'
 import type { Exchange, ServerMessage, WireSession } from '../../wire/types.js'
 import type { MigrationTrace } from '../runner.js'
 import type { Ledger, MigrationSource } from '../tools/types.js'
 import { attribute } from './attribute.js'
+import { failureOf, recordable } from './outcome.js'
 import type { Role } from './roles.js'
 import { stepsOf, type Step } from './steps.js'
 import { transactionsOf } from './transactions.js'
@@ -43,24 +43,6 @@ export interface WireTrace extends MigrationTrace {
 
 const MOST_MESSAGES = 2_000
 
-/** An error of the server as it may be recorded. */
-export const recordable = (error: ServerMessage, sql: string): PgError => toPgError(asDriverError(error), sql)
-
-function asDriverError(error: ServerMessage): Record<string, string> {
-  const field = (letter: string): string => error.fields.get(letter) ?? ''
-  return {
-    code: error.sqlstate,
-    severity: error.severity,
-    message: error.message,
-    schema_name: field('s'),
-    table_name: field('t'),
-    column_name: field('c'),
-    'data type_name': field('d'),
-    constraint_name: field('n'),
-    internal_query: field('q'),
-  }
-}
-
 export function traceOf(input: TraceInput): WireTrace {
   const exchanges = input.sessions.flatMap((session) => session.exchanges)
   const steps = stepsOf(exchanges)
@@ -84,7 +66,7 @@ export function traceOf(input: TraceInput): WireTrace {
     if (step.sentMs < step.startMs) earliest.set(run, step.sentMs)
   }
   const lastError = exchanges.flatMap((exchange) => errorsOf(exchange)).sort((a, b) => a.error.atMs - b.error.atMs)
-  const failure = failureOf(input, steps, ids, runs, lastError.at(-1) ?? null)
+  const failure = failureOf({ end: input.end, steps, ids, of, transactions, files, last: lastError.at(-1) ?? null })
   const startMs = transactions[0]?.startMs ?? exchanges[0]?.sentMs ?? 0
   const endMs = Math.max(startMs, ...transactions.map((transaction) => transaction.end.readyMs))
   const last = lastError.at(-1)
@@ -139,43 +121,6 @@ const errorsOf = (exchange: Exchange): { error: ServerMessage; sql: string }[] =
 /** Whether the tool's output names the error: its SQLSTATE or the server's own sentence. */
 const tells = (output: string, error: ServerMessage): boolean =>
   output.includes(error.message) || new RegExp(`\\b${error.sqlstate}\\b`).test(output)
-
-/**
- * What made the migration fail, if it did. The tool's exit code, the server's answers and the journal are put together,
- * because each of them alone can lie: drizzle-kit prints nothing, a script may swallow the error and exit with 0.
- */
-function failureOf(
-  input: TraceInput,
-  steps: readonly Step[],
-  ids: readonly (string | null)[],
-  runs: ReadonlyMap<Step, StatementRun>,
-  last: { error: ServerMessage; sql: string } | null,
-): { error: PgError; statement: string | null } | null {
-  const { end } = input
-  const failed = steps.findLastIndex((step, index) => step.error !== null && ids[index] !== null)
-  const run = failed === -1 ? undefined : runs.get(steps[failed] as Step)
-  const complete = end.journal ? end.journal.missing.length === 0 : end.exitCode === 0
-  if (end.exitCode === 0 && complete && !end.stopped) {
-    // Refused, but tried again or done without: whatever it was, the tool got everything done.
-    const recovered = failed === -1 || end.journal !== null || steps.length - 1 > failed
-    if (recovered) return null
-  }
-  if (run && !run.outcome.ok) return { error: run.outcome.error, statement: run.statement }
-  if (end.stopped) return { error: pgError('57014', 'stopped before it had finished'), statement: null }
-  if (last && end.exitCode !== 0) return { error: recordable(last.error, last.sql), statement: null }
-  if (end.exitCode !== 0 || end.signal !== null)
-    return {
-      error: pgError(
-        'TOOL',
-        end.signal === null
-          ? `the migration tool ended with exit code ${end.exitCode ?? '?'}, although the server refused nothing`
-          : `the migration tool was ended by ${end.signal}`,
-      ),
-      statement: null,
-    }
-  if (last && !complete) return { error: recordable(last.error, last.sql), statement: null }
-  return null
-}
 
 function messagesOf(
   exchanges: readonly Exchange[],

@@ -92,6 +92,9 @@ function ofSession(session: WireSession, steps: readonly Step[]): Open[] {
         if (open) open.trace.kind = 'explicit'
         // What follows in the same message has no block of the client's any more.
         else implicit = true
+      } else if (commitsAtOnce(step, open)) {
+        open.trace.committed = true
+        open = null
       }
     }
     if (open === null) continue
@@ -109,6 +112,15 @@ function ofSession(session: WireSession, steps: readonly Step[]): Open[] {
   if (open !== null && session.endedMs !== null) open.trace.end = { sentMs: session.endedMs, readyMs: session.endedMs }
   return done
 }
+
+/**
+ * What must not run in a transaction block is committed before the next message of its pipeline is looked at ("Pipelining"
+ * in the protocol's documentation); in a message of several statements it fails.
+ */
+const commitsAtOnce = (step: Step, open: Open): boolean =>
+  step.command.protocol === 'extended' &&
+  open.trace.kind !== 'explicit' &&
+  step.piece.facts?.refusesTransactionBlock === true
 
 const twoPhase = ({ piece: { node } }: Step): { kind: string; gid: string } | null =>
   node && 'TransactionStmt' in node && node.TransactionStmt.gid !== undefined
