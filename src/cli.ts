@@ -124,11 +124,15 @@ const runCommand = program
       .default('embedded'),
   )
   .addOption(
-    new Option('--postgres <major>', 'major version of the embedded server: 16, 17 or 18').argParser((text: string) =>
-      Number(oneOf('--postgres', ['16', '17', '18'] as const)(text)),
+    new Option('--postgres <major>', 'major version of the embedded server: 16, 17 or 18 (default: 18)').argParser(
+      (text: string) => Number(oneOf('--postgres', ['16', '17', '18'] as const)(text)),
     ),
   )
-  .addOption(new Option('--rows <n>', 'rows of the largest table').argParser(wholeNumber('--rows', 1, 1_000_000_000)))
+  .addOption(
+    new Option('--rows <n>', 'rows of the largest table, :n in seeds and traffic').argParser(
+      wholeNumber('--rows', 1, 1_000_000_000),
+    ),
+  )
   .addOption(
     new Option('--rate <per second>', 'operations a second of each release').argParser(
       positiveNumber('--rate', 100_000),
@@ -156,14 +160,19 @@ runCommand
   .addOption(
     new Option(
       '--pending-since <ref>',
-      'migrations that this git commit does not have are pending (default: the merge-base)',
+      'migrations that this git commit does not have are pending, whatever the configuration says (without either: the merge-base with the default branch)',
     ),
   )
-  .addOption(new Option('--race', 'also start the migration tool twice at once, as a rolling deploy does'))
+  .addOption(
+    new Option(
+      '--race',
+      'also start the migration tool twice at once, as a rolling deploy does (not for plain SQL files)',
+    ),
+  )
 runCommand.addOption(
   new Option(
     '--out <folder>',
-    'where the report goes (default: reports/<name>/<time>-<commit>; with several scenarios, a folder in it each)',
+    'where the report goes (default: reports/<name>/<time>-<commit>; with several folders, a folder in it each)',
   ),
 )
 for (const option of OUTPUT) runCommand.addOption(option)

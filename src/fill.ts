@@ -13,6 +13,7 @@ import { openTool, readLedger } from './pass/tool.js'
 import type { MigrationFile, ToolNote } from './recording.js'
 import { migrationFiles, passedOver, type Scenario, type ScenarioTool } from './scenario.js'
 import { finishSeed, runSeed, seedSql } from './seeds/index.js'
+import { plural } from './units.js'
 
 /** What an abort of the user is called; the command line gives its own reason with the signal's name. */
 export const interrupted = (signal: AbortSignal): RehearsalError =>
@@ -43,7 +44,8 @@ export async function fill(
   const admin = connect(branch.address('admin'), { applicationName: 'rehearse filling' })
   const owner = connect(branch.address('migrate'), { applicationName: 'rehearse filling' })
   try {
-    emit({ type: 'step', text: 'building the schema' })
+    if (scenario.schema.length + scenario.appliedMigrations.length > 0)
+      emit({ type: 'step', text: 'building the schema' })
     for (const file of scenario.schema)
       for (const statement of file.statements) {
         stopIf(signal)
@@ -176,7 +178,10 @@ async function applyByTool(
     if (pending.length === 0)
       throw new RehearsalError('NOTHING_PENDING', { tool: setup.title, count: setup.files.length, by: pendingBy })
   } else if (scenario.schema.length === 0 && applied.length > 0) {
-    emit({ type: 'step', text: `building the schema with ${setup.title}: ${applied.length} applied migrations` })
+    emit({
+      type: 'step',
+      text: `building the schema with ${setup.title}: ${plural(applied.length, 'applied migration')}`,
+    })
     await build(branch, tool, ready, applied, admin, signal)
   }
   const rows = ledger ? await readLedger(admin, ledger) : []

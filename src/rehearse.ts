@@ -36,12 +36,17 @@ export interface RehearseOptions {
 
 /**
  * Rehearses a loaded scenario. Throws a RehearsalError when nothing could be recorded (no binaries, no port, schema or
- * seed that fail); once the first pass has begun, trouble is written into the recording as `stopped` instead.
+ * seed that fail, a race without a tool); once the first pass has begun, trouble is written into the recording as
+ * `stopped` instead.
  */
 export async function rehearse(scenario: Scenario, options: RehearseOptions = {}): Promise<Recording> {
   const emit = options.emit ?? (() => undefined)
   const signal = options.signal ?? new AbortController().signal
   const startedAt = new Date().toISOString()
+  if (options.race === true && !scenario.tool)
+    throw new RehearsalError('USAGE', {
+      message: '--race starts the migration tool twice, and there is none here: these are plain SQL files',
+    })
   emit({ type: 'step', text: `starting PostgreSQL ${scenario.postgres}` })
   const branch = await branches.embedded.open({
     major: scenario.postgres,

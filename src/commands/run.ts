@@ -1,4 +1,4 @@
-/** `rehearse run [scenario-folder...]`: loads and checks all of them, then rehearses one after the other. */
+/** `rehearse run [folder...]`: loads and checks all of them, then rehearses one after the other. */
 import { readdir } from 'node:fs/promises'
 import { EXIT, isErrorCode, RehearsalError } from '../errors.js'
 import { gitRevision } from '../environment.js'
@@ -40,12 +40,20 @@ export interface Console {
 /** Returns the exit code. */
 export async function run(folders: readonly string[], options: RunOptions, console: Console): Promise<number> {
   const paths = folders.length > 0 ? folders : ['.']
+  const several = paths.length > 1
   const scenarios: Scenario[] = []
-  for (const path of paths)
-    scenarios.push(await loadScenario(path, options.overrides).catch((error: unknown) => nameOthers(error, folders)))
-  const several = scenarios.length > 1
-  if (several && options.out !== null) refuseSameNames(scenarios)
   const codes: number[] = []
+  for (const path of paths)
+    try {
+      scenarios.push(await loadScenario(path, options.overrides).catch((error: unknown) => nameOthers(error, folders)))
+    } catch (error) {
+      // Of several, one without anything pending must not keep the others from being rehearsed.
+      if (!several || !(error instanceof RehearsalError) || error.code !== 'NOTHING_PENDING') throw error
+      const { line, hint, code } = explain(error, false)
+      console.stderr.write([`rehearse: ${path}: ${line}`, hint && `  ${hint}`].filter(Boolean).join('\n') + '\n')
+      codes.push(code)
+    }
+  if (several && options.out !== null) refuseSameNames(scenarios)
   const reports: Report[] = []
   for (const scenario of scenarios) {
     try {
@@ -64,7 +72,7 @@ export async function run(folders: readonly string[], options: RunOptions, conso
     if (console.signal.aborted) break
   }
   if (options.json) {
-    const value: unknown = scenarios.length === 1 ? reports[0] : reports
+    const value: unknown = several ? reports : reports[0]
     if (value !== undefined) console.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
   }
   return worst(codes)

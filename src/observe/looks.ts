@@ -92,18 +92,22 @@ export interface Between<Look> {
  * not, `none` (SET) do nothing that could be seen, and a `cut` (BEGIN, COMMIT) ends what can be compared. null for what
  * cannot be told.
  * @param first what was known before the message, @param last after it, null where that is not the same transaction
+ * @param failedAt index of the statement that failed, null when none did
  */
 export function assignLooks<Look extends { event: string }>(
   kinds: readonly LookKind[],
   looks: readonly Look[],
   first: Look | null,
   last: Look | null,
+  failedAt: number | null = null,
 ): (Between<Look> | null)[] {
   const pairs = outermost(looks)
   const result: (Between<Look> | null)[] = kinds.map(() => null)
   const loud = kinds.flatMap((kind, index) => (kind === 'loud' ? [index] : []))
-  // More or fewer than expected: something else ran DDL as well, and nobody knows which look is whose.
-  if (pairs.length > loud.length) return result
+  // More or fewer than expected: nobody knows which look is whose. What fails may do so before it looks.
+  const done = failedAt === null ? loud.length : loud.filter((index) => index < failedAt).length
+  const begun = failedAt !== null && kinds[failedAt] === 'loud' ? done + 1 : done
+  if (pairs.length < done || pairs.length > begun) return result
   for (const [nth, pair] of pairs.entries()) {
     const index = loud[nth]
     if (index !== undefined && pair.after) result[index] = { before: pair.before, after: pair.after }

@@ -89,20 +89,23 @@ export class WorkMeter {
     const last = open ? { ...(await takeSnapshot(this.#o, true)), event: '' } : null
     if (!state.inTransaction) await this.#o.watch?.release()
     const first = state.began === 'in a transaction' ? { ...before, event: '' } : null
-    const between = assignLooks(
-      statements.map(({ kind }) => kind),
-      looks,
-      first,
-      last,
-    )
+    const kinds = statements.map(({ kind }) => kind)
+    const between = assignLooks(kinds, looks, first, last, state.failedAt)
+    // CREATE TABLE AS has locked what it reads before the server looks: its analysis comes first.
+    const heldBefore = (index: number): Held[] | null => {
+      let at = index - 1
+      while (kinds[at] === 'none') at--
+      return at < 0 ? (first?.held ?? []) : (between[at]?.after.held ?? null)
+    }
     return statements.map(({ end, kind, outside }, index) => {
       const own = between[index]
       if (own)
         return this.#compare(
-          own.before,
+          kind === 'loud' ? { ...own.before, held: heldBefore(index) ?? own.before.held } : own.before,
           own.after,
           { inTransaction: !outside, aborted: false, ...end },
-          outside ? sampled : [],
+          // The server's own looks read as well.
+          outside ? sampled.filter(({ mode }) => mode !== 'ACCESS SHARE') : [],
         )
       if (index !== state.failedAt || kind !== 'loud') return null
       const begun = looks.findLast((look) => look.event === 'ddl_command_start')

@@ -9,7 +9,7 @@ import { roleOf } from '../migrations/wire-trace/roles.js'
 import { canonical, piecesOf, type Piece } from '../migrations/wire-trace/steps.js'
 import type { Statement, Work } from '../recording.js'
 import type { Asker, Exchange, Interposer, Pending, ServerMessage, WireSession } from '../wire/types.js'
-import type { ToolInput } from './context.js'
+import { journalOf, type ToolInput } from './context.js'
 import { changesSomething, unmeasured, type Dissected, type DissectOptions, type SampledLocks } from './dissect.js'
 import { endOfPiece, lookKind, mayTakeApart, sentIn, tellsApart } from './message-shape.js'
 
@@ -186,7 +186,7 @@ export class Dissecting implements Interposer {
     plan.begun = false
     try {
       const { meter } = await this.#measuredBy(asker)
-      plan.works.set(position, await meter.after({ ...state, ...endOfPiece(piece) }))
+      plan.works.set(position, this.#ofMigration(await meter.after({ ...state, ...endOfPiece(piece) })))
     } catch (error) {
       this.#unmeasured.push({ sql: piece.sql, error })
     }
@@ -216,7 +216,7 @@ export class Dissecting implements Interposer {
         { ...state, began: plan.began === 'T' ? 'in a transaction' : 'idle', failedAt: failed ? done : null },
       )
       for (const [index, piece] of pieces.entries()) {
-        const work = works[index] ?? null
+        const work = this.#ofMigration(works[index] ?? null)
         plan.works.set(index, work)
         const ran = index < done || (failed && index === done)
         if (work === null && ran && ['loud', 'silent'].includes(lookKind(piece)) && this.#isMigration(piece))
@@ -224,6 +224,18 @@ export class Dissecting implements Interposer {
       }
     } catch (error) {
       this.#unmeasured.push({ sql: last.sql, error })
+    }
+  }
+
+  /** Without what was seen of the tool's own journal, which is written in the same messages. */
+  #ofMigration(work: Work | null): Work | null {
+    if (!work) return null
+    const isJournal = journalOf(this.#o.tool.setup.ledger)
+    return {
+      ...work,
+      locks: work.locks.filter(({ table }) => !isJournal(table)),
+      rowsWritten: work.rowsWritten.filter(({ relation }) => !isJournal(relation)),
+      sizeChanges: work.sizeChanges.filter(({ relation }) => !isJournal(relation)),
     }
   }
 

@@ -16,19 +16,24 @@ export const sentIn = (exchange: Exchange): readonly Piece[] => exchange.command
 /** Statements without an event trigger (documentation, "Event Trigger Firing Matrix"), and those that may run any. */
 const SILENT = new Set(
   (
-    'InsertStmt UpdateStmt DeleteStmt MergeStmt TruncateStmt LockStmt CopyStmt VacuumStmt ClusterStmt ReindexStmt ' +
+    'InsertStmt UpdateStmt DeleteStmt MergeStmt TruncateStmt LockStmt CopyStmt VacuumStmt ClusterStmt ' +
     'CheckPointStmt ConstraintsSetStmt CreatedbStmt DropdbStmt AlterDatabaseStmt AlterDatabaseSetStmt CreateRoleStmt ' +
     'AlterRoleStmt AlterRoleSetStmt DropRoleStmt GrantRoleStmt CreateTableSpaceStmt DropTableSpaceStmt AlterSystemStmt ' +
-    'CreateEventTrigStmt AlterEventTrigStmt'
+    'CreateEventTrigStmt AlterEventTrigStmt ReassignOwnedStmt PrepareStmt DeclareCursorStmt FetchStmt'
   ).split(' '),
 )
-const OPAQUE = new Set(['DoStmt', 'CallStmt', 'SelectStmt', 'ExecuteStmt', 'ExplainStmt', 'CreateExtensionStmt'])
+/** REINDEX has event triggers since PostgreSQL 17. */
+const OPAQUE = new Set('DoStmt CallStmt SelectStmt ExecuteStmt ExplainStmt CreateExtensionStmt ReindexStmt'.split(' '))
+/** They concern the session alone: no trigger fires, and there is nothing to see. */
+const OF_SESSION = new Set(
+  'VariableShowStmt DiscardStmt NotifyStmt ListenStmt UnlistenStmt DeallocateStmt ClosePortalStmt LoadStmt'.split(' '),
+)
 
 /** What is seen of a statement by the server's own looks. */
 export function lookKind({ facts, node }: Piece): LookKind {
   if (!facts || !node) return 'silent'
   if (facts.transaction !== null) return 'cut'
-  if (facts.isSet || facts.setsTransaction) return 'none'
+  if (facts.isSet || facts.setsTransaction || OF_SESSION.has(facts.kind)) return 'none'
   if (SILENT.has(facts.kind) || OPAQUE.has(facts.kind) || facts.isDml) return 'silent'
   return isShared(node) ? 'silent' : 'loud'
 }

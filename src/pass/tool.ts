@@ -162,10 +162,7 @@ function notConnected(tool: ToolInput, proxy: Proxy, exit: ToolExit): RehearsalE
       ? `its connection was refused: ${refused.reason}`
       : (blocked?.message ?? ended)
   // It never met the database, so nothing that it says can hold a row.
-  const said = exit.output
-    .split('\n')
-    .map((line) => line.trim())
-    .findLast((line) => line !== '')
+  const said = tellingLine(exit.output)
   return new RehearsalError('TOOL_NOT_CONNECTED', {
     tool: tool.setup.title,
     command: tool.command,
@@ -174,6 +171,21 @@ function notConnected(tool: ToolInput, proxy: Proxy, exit: ToolExit): RehearsalE
     names: tool.setup.variables.map(({ name }) => name).join(', '),
     ...(blocked?.advice ? { advice: blocked.advice } : {}),
   })
+}
+
+/** Of what a program printed, the line that tells most: Node ends a failure with its own version, below the stack. */
+export function tellingLine(output: string): string | undefined {
+  const lines = output
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+  const noise =
+    /^(?:at |Node\.js v\d|[{}[\]()^~\s]*$|\w+: .*,$|npm (?:ERR!|error) (?:code|path|workspace|A complete log))/
+  return (
+    lines.findLast((line) => /^(?:\w*(?:Error|Exception)\b(?: \[\w+\])?:|(?:error|fatal)\b.*:)/i.test(line)) ??
+    lines.findLast((line) => !noise.test(line)) ??
+    lines.at(-1)
+  )
 }
 
 /** The journal's rows, every column as text; none when there is no journal yet. */

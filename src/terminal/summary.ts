@@ -82,7 +82,11 @@ const findingLines = (finding: Finding, width: number, style: Style): string[] =
   const text = (value: string): string => printable(value, style)
   const place = finding.at === null ? '' : text(`${finding.at.file}:${finding.at.line}`)
   const rule = cut(text(finding.rule), 32, style)
-  const evidence = finding.evidence[0] ?? finding.title
+  // Without a place, only the title says what it is about.
+  const evidence =
+    finding.at === null && finding.evidence[0] !== undefined
+      ? `${finding.title}. ${finding.evidence[0]}`
+      : (finding.evidence[0] ?? finding.title)
   const indented = (value: string): string[] => wrap(text(value), width - 6, '').map((part) => `      ${part}`)
   return [
     `  ${sign(finding.severity, style)} ${paint(rule, 'bold', style)}${place === '' ? '' : `  ${cutLeft(place, width - 6 - columns(rule), style)}`}`,

@@ -40,9 +40,8 @@ class Bytes {
   #ended: Error | null = null
   readonly #onData = (chunk: Buffer): void => {
     this.#read = Buffer.concat([this.#read, chunk])
-    this.#serve()
     // Only what is waited for is read.
-    if (this.#waiting === null) this.#socket.pause()
+    if (this.#serve()) this.#socket.pause()
   }
   readonly #onEnd = (): void => {
     this.#ended = new Refused('the client closed the connection before it had a session')
@@ -55,13 +54,16 @@ class Bytes {
     socket.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onEnd).on('error', this.#onEnd)
   }
 
-  #serve(): void {
+  /** False when what is waited for has not come yet. */
+  #serve(): boolean {
     const waiting = this.#waiting
-    if (waiting === null || this.#read.length < waiting.bytes) return
+    if (waiting === null) return true
+    if (this.#read.length < waiting.bytes) return false
     this.#waiting = null
     const bytes = this.#read.subarray(0, waiting.bytes)
     this.#read = this.#read.subarray(waiting.bytes)
     waiting.resolve(bytes)
+    return true
   }
 
   take(bytes: number): Promise<Buffer> {
@@ -71,8 +73,7 @@ class Bytes {
         return
       }
       this.#waiting = { bytes, resolve, reject }
-      this.#serve()
-      if (this.#waiting !== null) this.#socket.resume()
+      if (!this.#serve()) this.#socket.resume()
     })
   }
 

@@ -16,6 +16,16 @@ export function batchOf(first: Frame, held: readonly Frame[]): Frame[] | null | 
   return isWhole && frames.filter(({ type }) => type === 'E').length >= 2 ? frames : null
 }
 
+/** Text of a Query or Parse, or of the statement that is bound or executed; null when it is not known. */
+export function textOf(frame: Frame, catalogue: Catalogue): string | null {
+  const payload = payloadOf(frame)
+  if (frame.type === 'Q') return cString(payload).value
+  if (frame.type === 'P') return readParse(payload).sql
+  if (frame.type === 'B') return catalogue.statement(readBind(payload).statement) || null
+  if (frame.type === 'E') return catalogue.portal(cString(payload).value).sql || null
+  return null
+}
+
 /** The SQL of each Execute; '' where its statement was prepared in another way. */
 export function textsOf(batch: readonly Frame[], catalogue: Catalogue): string[] {
   const statements = new Map<string, string>()

@@ -127,9 +127,12 @@ export class FrameReader {
 const LARGE = 2 ** 30 - 2
 const SMALL = 10_000
 
+const limits = (types: string, bytes: number): Record<string, number> =>
+  Object.fromEntries(Array.from(types, (type) => [type, bytes]))
+
 const CLIENT_TYPES: Readonly<Record<string, number>> = {
-  ...Object.fromEntries([...'QPBFd'].map((type) => [type, LARGE])),
-  ...Object.fromEntries([...'ECDHSXcf'].map((type) => [type, SMALL])),
+  ...limits('QPBFd', LARGE),
+  ...limits('ECDHSXcf', SMALL),
   // Passwords and steps of an authentication.
   p: 65_535,
 }
@@ -140,8 +143,8 @@ export const clientLimit = (type: string): number | null => CLIENT_TYPES[type] ?
 const SERVER_SMALL = 30_000
 const SERVER_TYPES: Readonly<Record<string, number>> = {
   // As long as an int32 can say.
-  ...Object.fromEntries([...'TDdVENAtS'].map((type) => [type, 2 ** 31 - 5])),
-  ...Object.fromEntries([...'RKZCIn123svWGHc'].map((type) => [type, SERVER_SMALL])),
+  ...limits('TDdVENAtS', 2 ** 31 - 5),
+  ...limits('RKZCIn123svWGHc', SERVER_SMALL),
 }
 /** The longest payload that is taken from a server, by type; null for an unknown type. */
 export const serverLimit = (type: string): number | null => SERVER_TYPES[type] ?? null

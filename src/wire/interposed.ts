@@ -3,19 +3,18 @@
  * and may have a simple Query sent statement by statement. Whole messages are held here, so nothing should be timed.
  */
 import type net from 'node:net'
-import { LineAsker } from './asker.js'
-import { batchOf, groupsOf, textsOf } from './batch.js'
+import { LineAsker, type Line } from './asker.js'
+import { batchOf, groupsOf, textOf, textsOf } from './batch.js'
 import type { RawConnection } from './client.js'
-import { build, clientLimit, FrameReader, MalformedFrame, payloadOf, serverLimit, type Frame } from './frames.js'
+import { build, clientLimit, payloadOf, serverLimit, type Frame } from './frames.js'
+import { carefulReader, Gate, Held } from './held.js'
 import { Link } from './link.js'
-import { cString, isFatal, readBind, readParse, readServerMessage, readyForQuery } from './messages.js'
+import { isFatal, readServerMessage, readyForQuery } from './messages.js'
 import { Recorder } from './recorder.js'
 import { nameOf, type LiveSession } from './session.js'
 import { queriesOf, takeApart } from './split.js'
 import type { Exchange, Interposer, Pending, ServerMessage, TransactionStatus } from './types.js'
 
-/** More of the client's messages than this are not read ahead. */
-const HELD_BYTES = 4 * 2 ** 20
 /** How long the messages of a client that is gone may wait for their turn. */
 const PATIENCE_MS = 2_000
 const ENDED = new Error('the connection ended')
@@ -28,20 +27,20 @@ interface Listening {
   reject: (error: Error) => void
 }
 
-export class Interposed {
+export class Interposed implements Line {
+  readonly pid: number
   readonly #session: LiveSession
   readonly #interposer: Interposer
   readonly #link: Link
   readonly #recorder: Recorder
   readonly #asker: LineAsker
-  readonly #held: Frame[] = []
-  #heldBytes = 0
-  #wake: (() => void) | null = null
+  readonly #held: Held
   /** Which of the client's messages belong to what is under way; null when nothing is. */
   #admits: ((frame: Frame) => boolean) | null = null
   #listening: Listening | null = null
   #notice: (ServerMessage & { heldBack: boolean }) | null = null
-  #isFree = false
+  /** Whether the interposer is being asked, so that nothing of the client's is under way. */
+  isFree = false
   #isPassingOn = false
   #isClientGone = false
   #hasEnded = false
@@ -49,6 +48,7 @@ export class Interposed {
   status: TransactionStatus
 
   constructor(client: net.Socket, raw: RawConnection, session: LiveSession, interposer: Interposer) {
+    this.pid = raw.pid
     this.#session = session
     this.#interposer = interposer
     this.status = session.status
@@ -57,21 +57,11 @@ export class Interposed {
       this.#isClientGone = true
       setTimeout(() => this.#link.endServer(), PATIENCE_MS).unref()
       this.#endIfAllIsSent()
-      this.#wake?.()
+      this.#held.wake()
     })
     this.#recorder = new Recorder(session, () => this.#notice)
-    const isFree = (): boolean => this.#isFree
-    const status = (): TransactionStatus => this.status
-    this.#asker = new LineAsker({
-      pid: raw.pid,
-      get status() {
-        return status()
-      },
-      get isFree() {
-        return isFree()
-      },
-      send: (batch) => this.own(batch),
-    })
+    this.#held = new Held(this.#link)
+    this.#asker = new LineAsker(this)
   }
 
   get link(): Link {
@@ -86,16 +76,12 @@ export class Interposed {
   start(client: net.Socket, raw: RawConnection, greeting: Buffer, fromClient: Buffer): void {
     const { clock } = this.#session.context
     const read = (side: string, limit: (type: string) => number | null, onFrame: (frame: Frame) => void) => {
-      const reader = new FrameReader({ keep: () => Infinity, limit, onFrame })
+      const push = carefulReader(limit, onFrame, (reason) => {
+        this.#link.fail(`${reason} from the ${side}`)
+        this.#end()
+      })
       return (chunk: Buffer): void => {
-        if (this.#hasEnded) return
-        try {
-          reader.push(chunk, clock.nowMs())
-        } catch (error) {
-          const reason = error instanceof MalformedFrame ? error.message : `unreadable message (${nameOf(error)})`
-          this.#link.fail(`${reason} from the ${side}`)
-          this.#end()
-        }
+        if (!this.#hasEnded) push(chunk, clock.nowMs())
       }
     }
     const onClient = read('client', clientLimit, (frame) => this.#fromClient(frame))
@@ -117,7 +103,7 @@ export class Interposed {
     this.#hasEnded = true
     this.#listening?.reject(ENDED)
     this.#listening = null
-    this.#wake?.()
+    this.#held.wake()
   }
 
   async #run(): Promise<void> {
@@ -131,7 +117,7 @@ export class Interposed {
       const pending: Pending = {
         session: this.#session.record,
         asker: this.#asker,
-        sql: this.#textOf(first),
+        sql: textOf(first, this.#recorder.catalogue),
         protocol: first.type === 'Q' ? 'simple' : first.type === 'F' ? 'function' : 'extended',
         batch: batch && textsOf(batch, this.#recorder.catalogue),
         status: this.status,
@@ -151,23 +137,22 @@ export class Interposed {
   /** A pipeline that is sent as a whole, or null when the client waits for an answer, or says more than is read ahead. */
   async #batchFrom(first: Frame): Promise<Frame[] | null> {
     for (;;) {
-      const batch = batchOf(first, this.#held)
+      const batch = batchOf(first, this.#held.frames)
       if (batch !== undefined) return batch
-      if (this.#isClientGone || this.#hasEnded || this.#heldBytes > HELD_BYTES) return null
-      await new Promise<void>((resolve) => (this.#wake = resolve))
-      this.#wake = null
+      if (this.#isClientGone || this.#hasEnded || this.#held.isFull) return null
+      await this.#held.more()
     }
   }
 
   #takeBatch(batch: readonly Frame[]): Frame[][] {
     // Its first message is taken already.
-    for (let taken = 1; taken < batch.length; taken++) this.#takeHeld()
+    for (let taken = 1; taken < batch.length; taken++) this.#held.take()
     return groupsOf(batch, this.nowMs)
   }
 
   /** Calls the interposer, who may ask meanwhile. What it throws becomes trouble and null. */
   async call<Value>(what: string, code: () => Promise<Value>): Promise<Value | null> {
-    this.#isFree = true
+    this.isFree = true
     let result: Value | null = null
     try {
       result = await code()
@@ -175,20 +160,9 @@ export class Interposed {
       if (!this.#hasEnded) this.#session.trouble(`the interposer failed in ${what} (${nameOf(error)})`)
     }
     await this.#asker.settled()
-    this.#isFree = false
+    this.isFree = false
     if (this.#hasEnded) throw ENDED
     return result
-  }
-
-  /** Text of the first Query or Parse, or of the statement that is bound or executed first. */
-  #textOf(frame: Frame): string | null {
-    const payload = payloadOf(frame)
-    if (frame.type === 'Q') return cString(payload).value
-    if (frame.type === 'P') return readParse(payload).sql
-    const { catalogue } = this.#recorder
-    if (frame.type === 'B') return catalogue.statement(readBind(payload).statement) || null
-    if (frame.type === 'E') return catalogue.portal(cString(payload).value).sql || null
-    return null
   }
 
   /** Sends a message of the client's to the server. */
@@ -200,34 +174,15 @@ export class Interposed {
 
   /** One exchange as the client sends it. null when there was nothing to answer. */
   async #passOn(first: Frame): Promise<Exchange | null> {
-    // Until its Sync a batch is open; one that copies data in goes on behind the data.
-    let isOpen = true
-    let hasCopyEnded = false
-    let isReopened = false
-    const admits = (frame: Frame): boolean => {
-      const { isCopyingIn, isSkipping } = this.#recorder
-      if ('dcf'.includes(frame.type)) {
-        hasCopyEnded = frame.type !== 'd'
-        if (hasCopyEnded && isReopened) isOpen = true
-        return true
-      }
-      if (isCopyingIn && 'SH'.includes(frame.type)) return true
-      if (!isOpen && !isSkipping) return false
-      if ('SQF'.includes(frame.type)) isOpen = false
-      return true
-    }
-    admits(first)
+    const gate = new Gate(first, this.#recorder)
     const answered = this.listen((frame) => {
-      if ('GW'.includes(frame.type) && first.type !== 'Q') {
-        isReopened = true
-        if (hasCopyEnded) isOpen = true
-      }
+      gate.hears(frame)
       return false
     })
     this.sendOn(first)
     const exchange = this.#session.underWay[0] ?? null
     this.#isPassingOn = true
-    this.#admit(admits)
+    this.#admit((frame) => gate.admits(frame))
     await answered
     this.#isPassingOn = false
     this.#admits = null
@@ -248,44 +203,34 @@ export class Interposed {
 
   #sendHeld(): void {
     for (;;) {
-      const [frame] = this.#held
+      const [frame] = this.#held.frames
       if (!frame || !this.#admits?.(frame)) break
-      this.#takeHeld()
+      this.#held.take()
       this.sendOn(frame)
     }
     this.#endIfAllIsSent()
   }
 
   #endIfAllIsSent(): void {
-    if (this.#isClientGone && this.#isPassingOn && this.#held.length === 0) this.#link.endServer()
-  }
-
-  #takeHeld(): Frame | null {
-    const frame = this.#held.shift() ?? null
-    this.#heldBytes -= frame?.bytes.length ?? 0
-    if (this.#heldBytes <= HELD_BYTES) this.#link.release('interposer')
-    return frame
+    if (this.#isClientGone && this.#isPassingOn && this.#held.frames.length === 0) this.#link.endServer()
   }
 
   async #nextHeld(): Promise<Frame> {
     for (;;) {
-      const frame = this.#takeHeld()
+      const frame = this.#held.take()
       if (frame) return frame
       if (this.#isClientGone) this.#link.endServer()
       if (this.#hasEnded || this.#isClientGone) throw ENDED
-      await new Promise<void>((resolve) => (this.#wake = resolve))
-      this.#wake = null
+      await this.#held.more()
     }
   }
 
   #fromClient(frame: Frame): void {
     // Known at once, whenever its turn comes: the client may be gone by then.
     if (frame.type === 'X') this.#session.hasSaidGoodbye = true
-    this.#held.push(frame)
-    this.#heldBytes += frame.bytes.length
+    this.#held.put(frame)
     if (this.#admits) this.#sendHeld()
-    else this.#wake?.()
-    if (this.#heldBytes > HELD_BYTES) this.#link.hold('interposer')
+    else this.#held.wake()
   }
 
   /** Resolves with the status of the next ReadyForQuery; it is not sent to the client. */
@@ -295,7 +240,7 @@ export class Interposed {
   }
 
   /** Sends something of ours and returns the answer, of which the client sees only what comes at any time. */
-  async own(batch: Buffer): Promise<Frame[]> {
+  async send(batch: Buffer): Promise<Frame[]> {
     const frames: Frame[] = []
     const answered = this.listen((frame) => {
       // Settings and notifications are the client's, whoever caused them, and so is the end of its session.

@@ -66,14 +66,19 @@ export interface StatementTime {
 }
 
 /**
- * Times of the statements of the one simple command of an exchange, in order: as many as it has CommandComplete
- * messages, and one more for an error. null when they cannot be told.
+ * Times of the statements of an exchange, in order: of its one simple command, or of the commands of a pipeline. As many as
+ * there are CommandComplete messages, and one more for an error. null when they cannot be told.
  */
 export function statementTimes(exchange: Exchange): StatementTime[] | null {
-  const [command, ...others] = exchange.commands
-  if (command?.protocol !== 'simple' || others.length > 0) return null
-  const ends = command.completed.map(({ atMs }) => atMs)
-  if (command.error) ends.push(command.error.atMs)
+  const { commands } = exchange
+  const [command] = commands
+  // Commands that were prepared before the pipeline have no Parse in it, and no marks.
+  const isPipeline = commands.length > 1 && commands.every(({ protocol }) => protocol === 'extended')
+  if (!command || (commands.length === 1 ? command.protocol !== 'simple' : !isPipeline)) return null
+  const completed = commands.flatMap((each) => each.completed)
+  const error = commands.find((each) => each.error !== null)?.error ?? null
+  const ends = completed.map(({ atMs }) => atMs)
+  if (error) ends.push(error.atMs)
   const marks = exchange.notices.filter(startsStatement).map(({ atMs }) => atMs)
   const times: StatementTime[] = []
   let next = 0
@@ -89,7 +94,7 @@ export function statementTimes(exchange: Exchange): StatementTime[] | null {
     while (next < marks.length && (marks[next] ?? 0) < previous) next++
     const startMs = marks[next++]
     // What fails in its analysis has no mark: its error came right after the end of the statement before.
-    const isUnmarkedError = index === command.completed.length && command.error !== null
+    const isUnmarkedError = index === completed.length && error !== null
     if (startMs !== undefined && startMs <= endMs) times.push({ startMs, endMs })
     else if (isUnmarkedError) times.push({ startMs: previous, endMs })
     else return null

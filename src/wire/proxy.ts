@@ -104,9 +104,9 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
   }
 
   const serve = async (socket: net.Socket): Promise<void> => {
-    let isLate = false
+    const late = new AbortController()
     const timer = setTimeout(() => {
-      isLate = true
+      late.abort()
       refuse(socket, 'the client did not say who it is in time', null)
     }, options.limits?.startupMs ?? STARTUP_MS)
     try {
@@ -123,7 +123,7 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
       }
       begin(socket, raw, accepted.rest)
     } catch (error) {
-      if (isLate) return
+      if (late.signal.aborted) return
       const { reason, answer } = refusalOf(error)
       refuse(socket, reason, answer)
     }

@@ -14,3 +14,5 @@ export const { parseScript } = await load<typeof import('../../src/traffic/scrip
 export const { Session } = await load<typeof import('../../src/traffic/session.js')>('traffic/session.js')
 export const { generatorHealth } = await load<typeof import('../../src/traffic/summary.js')>('traffic/summary.js')
 export const { encodeField } = await load<typeof import('../../src/seeds/copy-text.js')>('seeds/copy-text.js')
+export const { build, openRaw } = await load<typeof import('../../src/wire/client.js')>('wire/client.js')
+export const { openProxy } = await load<typeof import('../../src/wire/proxy.js')>('wire/proxy.js')

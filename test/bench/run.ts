@@ -5,6 +5,7 @@
 import os from 'node:os'
 import { copying } from './copying.js'
 import type { Row } from './measure.js'
+import { proxy } from './proxy.js'
 import { rendering } from './rendering.js'
 import { seeding } from './seeding.js'
 import { openLoop, session } from './traffic.js'
@@ -14,6 +15,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   session,
   'open-loop': openLoop,
   watching,
+  proxy,
   seeding,
   copying,
   rendering,

@@ -117,6 +117,14 @@ describe('the next release', () => {
     expect(severities(report, 'new-code-breaks')).toEqual(['info'])
     expect(report.findings.filter((f) => f.severity === 'fail').map((f) => f.rule)).toEqual(['migration-fails'])
   })
+  it('operations that fail with the same SQLSTATE are one finding, which names them', () => {
+    const cells = ['get', 'put'].flatMap((o) => [cell('new', o, 'before'), cell('new', o, 'T1', '42703')])
+    const findings = found(judged({ quiet: { compat: cells } }), 'new-code-breaks')
+    expect(findings.map((f) => f.title)).toEqual([
+      'The next release does not work after the migration: 2 of its operations fail with 42703',
+    ])
+    expect(findings[0]?.evidence).toContain('Operations: get, put.')
+  })
   it('a lock timeout of the probe is none', () => {
     expect(judged({ quiet: { compat: compat(null, '55P03') } }).findings).toEqual([])
   })

@@ -24,30 +24,49 @@ const TABLE = [
 ]
 const INSERT = 'INSERT INTO supabase_migrations.schema_migrations(version, name, statements) VALUES($1, $2, $3)'
 
-/** Sends one batch; rejects with the server's error. */
-function sendBatch(client: pg.Client, steps: readonly Step[]): Promise<void> {
+/** Sends some messages up to a Sync; resolves with the first column of all rows, rejects with the server's error. */
+function sendMessages(client: pg.Client, send: (connection: pg.Connection) => void): Promise<string[]> {
   return new Promise((resolve, reject) => {
     const ignore = () => undefined
-    const batch = {
+    const first: string[] = []
+    const messages = {
       submit(connection: pg.Connection) {
-        for (const { text, values = [] } of steps) {
-          connection.parse({ name: '', text, types: [] }, true)
-          connection.bind({ values }, true)
-          connection.describe({ type: 'P', name: '' }, true)
-          connection.execute({ portal: '' }, true)
-        }
+        send(connection)
         connection.sync()
       },
       // After an error the client waits for ReadyForQuery by itself.
       handleError: reject,
-      handleReadyForQuery: () => resolve(),
+      handleReadyForQuery: () => resolve(first),
       handleRowDescription: ignore,
-      handleDataRow: ignore,
+      handleDataRow: ({ fields: [text] }: { fields: string[] }) => first.push(text ?? ''),
       handleCommandComplete: ignore,
       handleEmptyQuery: ignore,
       handlePortalSuspended: ignore,
     }
-    client.query(batch)
+    client.query(messages)
+  })
+}
+
+const sendBatch = (client: pg.Client, steps: readonly Step[]): Promise<string[]> =>
+  sendMessages(client, (connection) => {
+    for (const { text, values = [] } of steps) {
+      connection.parse({ name: '', text, types: [] }, true)
+      connection.bind({ values }, true)
+      connection.describe({ type: 'P', name: '' }, true)
+      connection.execute({ portal: '' }, true)
+    }
+  })
+
+/** As pgx does with a single statement: prepared under a name, then executed, each with a Sync of its own. */
+async function sendPrepared(client: pg.Client, text: string): Promise<string[]> {
+  const name = 'lrupsc_1_0'
+  await sendMessages(client, (connection) => {
+    connection.parse({ name, text, types: [] }, true)
+    connection.describe({ type: 'S', name }, true)
+  })
+  return sendMessages(client, (connection) => {
+    connection.bind({ statement: name, values: [] }, true)
+    connection.execute({ portal: '' }, true)
   })
 }
 
@@ -61,10 +80,7 @@ export async function runSupabaseBatch(project: Project, address: Address): Prom
   await client.connect()
   let stderr = ''
   try {
-    const applied = await client.query<{ version: string }>({ name: 'list', text: LIST }).then(
-      ({ rows }) => rows.map((row) => row.version),
-      () => [] as string[],
-    )
+    const applied = await sendPrepared(client, LIST).catch(() => [] as string[])
     const folder = join(project.root, 'supabase/migrations')
     const files = (await readdir(folder)).filter((file) => /^\d+_.*\.sql$/.test(file)).sort()
     const pending = files.filter((file) => !applied.includes(file.split('_')[0] ?? ''))

@@ -35,6 +35,14 @@ describe('summary', () => {
     },
   )
 
+  it('says what a finding without a place is about', () => {
+    const report = make.failReport()
+    const [first] = report.findings
+    const found = { ...first, rule: 'query-slower', title: 'list_orders takes twice as long', at: null }
+    const text = summary({ ...report, findings: [found as (typeof report.findings)[number]] }, { ...plain, width: 120 })
+    expect(text).toMatch(/query-slower\n {6}list_orders takes twice as long\. SHARE on orders was held/)
+  })
+
   it('colours only when asked, and writes 7-bit text when asked', () => {
     // eslint-disable-next-line no-control-regex -- escape sequences are what is looked for
     const escape = /\u001B/

@@ -226,13 +226,21 @@ describe('a server that is not what it seems', () => {
   test.each<[string, ((data: Buffer) => Buffer)[], RegExp]>([
     [
       'that does not know the password',
-      [offer, (data) => first(data), () => Buffer.concat([sasl(12, `v=${Buffer.alloc(32).toString('base64')}`), sasl(0, '')])],
+      [
+        offer,
+        (data) => first(data),
+        () => Buffer.concat([sasl(12, `v=${Buffer.alloc(32).toString('base64')}`), sasl(0, '')]),
+      ],
       /could not prove/,
     ],
     ['that lets us in half way', [offer, (data) => first(data), () => sasl(0, '')], /half done/],
     ['that takes another nonce', [offer, (data) => first(data, () => 'other')], /changed the nonce/],
     ['that adds nothing to the nonce', [offer, (data) => first(data, (nonce) => nonce)], /changed the nonce/],
-    ['that wants us to work for ever', [offer, (data) => first(data, (n) => `${n}x`, 's=c2FsdA==,i=99999999')], /iterations/],
+    [
+      'that wants us to work for ever',
+      [offer, (data) => first(data, (n) => `${n}x`, 's=c2FsdA==,i=99999999')],
+      /iterations/,
+    ],
     ['that offers nothing we know', [() => sasl(10, 'SCRAM-SHA-1\0\0')], /no authentication that we know/],
     ['that wants Kerberos', [() => sasl(7, '')], /do not know \(7\)/],
     ['that speaks something else', [() => Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')], /malformed|does not speak/],
@@ -356,7 +364,11 @@ describe('to the proxy', () => {
       const knock = new Knock(address.port).read()
       knock.socket.write(startup({ user: 'owner', '_pq_.wish': '1', database: 'rehearsal' }, 196_610))
       const answer = await knock.next('v')
-      expect([answer.readInt32BE(0), answer.readInt32BE(4), cString(answer, 8).value]).toEqual([196_608, 1, '_pq_.wish'])
+      expect([answer.readInt32BE(0), answer.readInt32BE(4), cString(answer, 8).value]).toEqual([
+        196_608,
+        1,
+        '_pq_.wish',
+      ])
       await knock.next('R')
       knock.socket.destroy()
     })

@@ -22,7 +22,7 @@ const bytesOf = (random: Random, length: number): Buffer =>
 
 /** Cuts bytes at random, often within the first bytes of a frame. */
 function* pieces(bytes: Buffer, random: Random): Generator<Buffer> {
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const step = random.int(0, 3) === 0 ? random.int(1, 70_000) : random.int(1, 7)
     yield bytes.subarray(at, at + step)
     at += step
@@ -177,7 +177,13 @@ describe('through the proxy', () => {
           ][random.int(0, 11)]?.() ?? build.sync(),
         )
       // Nonsense inside a frame is the server's business.
-      sent.push(frame('B', bytesOf(random, 200)), frame('P', Buffer.from('no zero byte')), frame('E'), frame('C'), frame('D'))
+      sent.push(
+        frame('B', bytesOf(random, 200)),
+        frame('P', Buffer.from('no zero byte')),
+        frame('E'),
+        frame('C'),
+        frame('D'),
+      )
       const all = Buffer.concat(sent)
       for (const piece of pieces(all, random)) {
         socket.write(piece)
@@ -283,7 +289,9 @@ describe('COPY of 100 MB', () => {
     const random = new Random(5)
     const LINES = 1_000
     // Lines of 100 bytes, in blocks that do not end with one.
-    const block = Buffer.from(Array.from({ length: LINES }, () => `${random.int(1e8, 9e8)}\t${'z'.repeat(89)}\n`).join(''))
+    const block = Buffer.from(
+      Array.from({ length: LINES }, () => `${random.int(1e8, 9e8)}\t${'z'.repeat(89)}\n`).join(''),
+    )
     const blocks = Math.ceil(100e6 / block.length)
     await withProxy(server.migrate, async (proxy) => {
       const raw = await openRaw(proxy.address)

@@ -53,7 +53,11 @@ const story = (proxy: Proxy): unknown[] =>
   proxy.sessions.flatMap(({ exchanges }) =>
     exchanges.map(({ before, after, commands, error }) => [
       `${before}${after ?? '-'}`,
-      ...commands.map((each) => [each.sql, ...each.completed.map(({ tag }) => tag), ...(each.error ? [each.error.sqlstate] : [])]),
+      ...commands.map((each) => [
+        each.sql,
+        ...each.completed.map(({ tag }) => tag),
+        ...(each.error ? [each.error.sqlstate] : []),
+      ]),
       ...(error ? [error.sqlstate] : []),
     ]),
   )
@@ -65,7 +69,13 @@ test('psql is here where it must be', () => {
 describe.skipIf(!hasPsql)('psql', () => {
   test('asks for encryption first, and goes on without', async () => {
     await withProxy(server.migrate, async (proxy) => {
-      const { code, out, err } = await psql(proxy, '-Atc', 'select current_user, current_database()', '-c', 'select 1/0')
+      const { code, out, err } = await psql(
+        proxy,
+        '-Atc',
+        'select current_user, current_database()',
+        '-c',
+        'select 1/0',
+      )
       expect({ code, out, err }).toEqual({ code: 1, out: 'owner|rehearsal\n', err: 'ERROR:  division by zero\n' })
       expect(proxy.sessions).toMatchObject([{ ordinal: 1, applicationName: 'psql', trouble: null }])
       expect(story(proxy)).toEqual([
@@ -111,7 +121,13 @@ describe.skipIf(!hasPsql)('psql', () => {
     await withProxy(server.migrate, async (proxy) => {
       const { address } = proxy
       const url = `postgres://${address.user}@${address.host}:${address.port}/${address.database}?application_name=deploy&options=-csearch_path%3Dpg_catalog%20-cstatement_timeout%3D1234&client_encoding=latin1`
-      const { out } = await psql(proxy, '-d', url, '-Atc', `select current_setting('search_path'), current_setting('statement_timeout'), current_setting('client_encoding')`)
+      const { out } = await psql(
+        proxy,
+        '-d',
+        url,
+        '-Atc',
+        `select current_setting('search_path'), current_setting('statement_timeout'), current_setting('client_encoding')`,
+      )
       expect(out).toBe('pg_catalog|1234ms|LATIN1\n')
       expect(proxy.sessions[0]?.applicationName).toBe('deploy')
     })
@@ -126,8 +142,12 @@ describe('node-postgres', () => {
       expect(multi.map(({ rows }) => rows as unknown)).toEqual([[{ a: 1 }], [{ b: 2 }]])
       expect((await client.query('select $1::text as v', ['x'])).rows).toEqual([{ v: 'x' }])
       for (const id of [1, 2])
-        expect((await client.query({ name: 'named', text: 'select $1::int as id', values: [id] })).rows).toEqual([{ id }])
+        expect((await client.query({ name: 'named', text: 'select $1::int as id', values: [id] })).rows).toEqual([
+          { id },
+        ])
       await expect(client.query('select * from nowhere where a = $1', [1])).rejects.toMatchObject({ code: '42P01' })
+      // It tells of the error before its exchange is over, and would end in the middle of that.
+      await client.query('select 3')
       await client.end()
       expect(story(proxy)).toEqual([
         ['II', ['select 1 as a; select 2 as b', 'SELECT 1', 'SELECT 1']],
@@ -135,6 +155,7 @@ describe('node-postgres', () => {
         ['II', ['select $1::int as id', 'SELECT 1']],
         ['II', ['select $1::int as id', 'SELECT 1']],
         ['II', ['select * from nowhere where a = $1', '42P01']],
+        ['II', ['select 3', 'SELECT 1']],
       ])
       expect(proxy.sessions[0]).toMatchObject({ applicationName: 'tool', trouble: null })
     })
@@ -175,7 +196,7 @@ describe('node-postgres', () => {
       const client = await nodePostgres(proxy)
       await client.query('select $1::text as journal', ['canary'])
       await client.end()
-      const all = proxy.sessions.flatMap(({ exchanges }) => exchanges.map(({ session: _, ...rest }) => rest))
+      const all = proxy.sessions.flatMap(({ exchanges }) => exchanges.map((each) => ({ ...each, session: null })))
       expect(JSON.stringify(all)).not.toContain('canary')
     })
   })
@@ -207,12 +228,16 @@ describe('postgres.js', () => {
     await withProxy(server.migrate, async (proxy) => {
       const sql = postgres({ ...proxy.address, username: proxy.address.user, max: 5, fetch_types: false })
       const numbers = Array.from({ length: 300 }, (_, i) => i)
-      const answers = await Promise.all(numbers.map((n) => sql`select ${n}::int as n`.then(([row]) => row?.['n'] as number)))
+      const answers = await Promise.all(
+        numbers.map((n) => sql`select ${n}::int as n`.then(([row]) => row?.['n'] as number)),
+      )
       expect(answers).toEqual(numbers)
       await sql.end()
       const exchanges = proxy.sessions.flatMap((session) => session.exchanges)
       expect(exchanges).toHaveLength(300)
-      expect(exchanges.every(({ readyMs, commands }) => readyMs !== null && commands[0]?.completed.length === 1)).toBe(true)
+      expect(exchanges.every(({ readyMs, commands }) => readyMs !== null && commands[0]?.completed.length === 1)).toBe(
+        true,
+      )
       expect(new Set(exchanges.map(({ ordinal }) => ordinal)).size).toBe(300)
     })
   })
@@ -343,7 +368,12 @@ describe('the proxy', () => {
       await until(() => proxy.pids().length === 0)
       expect(proxy.sessions[0]?.trouble).toBe('the server ended the session (57P01)')
       expect(proxy.sessions[0]?.exchanges).toMatchObject([
-        { readyMs: null, after: null, error: { sqlstate: '57P01' }, commands: [{ completed: [], error: { sqlstate: '57P01' } }] },
+        {
+          readyMs: null,
+          after: null,
+          error: { sqlstate: '57P01' },
+          commands: [{ completed: [], error: { sqlstate: '57P01' } }],
+        },
       ])
 
       const idle = await nodePostgres(proxy)

@@ -37,7 +37,11 @@ export function makeCertificate(kind: KeyKind): { key: string; certificate: stri
   }
 }
 
-export async function startCluster(options: { hba: string; key?: KeyKind; settings?: Record<string, string> }): Promise<Cluster> {
+export async function startCluster(options: {
+  hba: string
+  key?: KeyKind
+  settings?: Record<string, string>
+}): Promise<Cluster> {
   const user = await findDatabaseUser()
   const directory = await createRunDirectory(user)
   try {

@@ -22,7 +22,7 @@ const { parse, bind, describe: about, execute, sync, flush, close, query, copyDa
 async function all(raw: RawConnection, messages: Buffer[], ready = 1): Promise<string> {
   raw.send(Buffer.concat(messages))
   let types = ''
-  for (let left = ready; left > 0; ) {
+  for (let left = ready; left > 0;) {
     const each = await raw.next()
     if (each === null) throw new Error(`the connection ended after ${types}`)
     types += each.type
@@ -37,7 +37,8 @@ const once = (sql: string): Buffer[] => [parse(sql), bind(), about('P'), execute
 const told = ({ before, after, commands, error, readyMs }: Exchange): unknown => ({
   status: `${before}${after ?? '-'}`,
   commands: commands.map(
-    (each) => `${each.sql} -> ${each.completed.map(({ tag }) => tag).join(', ')}${each.error ? `! ${each.error.sqlstate}` : ''}`,
+    (each) =>
+      `${each.sql} -> ${each.completed.map(({ tag }) => tag).join(', ')}${each.error ? `! ${each.error.sqlstate}` : ''}`,
   ),
   ...(error ? { error: error.sqlstate } : {}),
   ...(readyMs === null ? { open: true } : {}),
@@ -46,7 +47,20 @@ const story = (proxy: Proxy): unknown[] => (proxy.sessions[0]?.exchanges ?? []).
 
 test('several Sync at once: each exchange has its own answer and status', async () => {
   await withRaw(server.migrate, async (raw, proxy) => {
-    await all(raw, [...once('begin'), sync(), ...once('select 1'), ...once('select 2'), sync(), ...once('commit'), sync(), query('select 3')], 4)
+    await all(
+      raw,
+      [
+        ...once('begin'),
+        sync(),
+        ...once('select 1'),
+        ...once('select 2'),
+        sync(),
+        ...once('commit'),
+        sync(),
+        query('select 3'),
+      ],
+      4,
+    )
     expect(story(proxy)).toEqual([
       { status: 'IT', commands: ['begin -> BEGIN'] },
       { status: 'TT', commands: ['select 1 -> SELECT 1', 'select 2 -> SELECT 1'] },
@@ -58,7 +72,11 @@ test('several Sync at once: each exchange has its own answer and status', async 
 
 test('an error in a batch belongs to its command; the rest is passed over until Sync', async () => {
   await withRaw(server.migrate, async (raw, proxy) => {
-    await all(raw, [...once('select 1'), ...once('select 1/0'), ...once('select 2'), sync(), ...once('select 3'), sync()], 2)
+    await all(
+      raw,
+      [...once('select 1'), ...once('select 1/0'), ...once('select 2'), sync(), ...once('select 3'), sync()],
+      2,
+    )
     expect(story(proxy)).toEqual([
       { status: 'II', commands: ['select 1 -> SELECT 1', 'select 1/0 -> ! 22012', 'select 2 -> '] },
       { status: 'II', commands: ['select 3 -> SELECT 1'] },
@@ -84,28 +102,36 @@ test('a commit that fails at Sync belongs to the exchange', async () => {
   await withRaw(server.migrate, async (raw, proxy) => {
     await all(raw, [query('create table d (id int unique deferrable initially deferred); insert into d values (1)')])
     await all(raw, [...once('insert into d values (1)'), sync()])
-    expect(story(proxy)[1]).toEqual({ status: 'II', commands: ['insert into d values (1) -> INSERT 0 1'], error: '23505' })
+    expect(story(proxy)[1]).toEqual({
+      status: 'II',
+      commands: ['insert into d values (1) -> INSERT 0 1'],
+      error: '23505',
+    })
   })
 })
 
 test('named statements and portals, portals in pieces, closing and replacing', async () => {
   await withRaw(server.migrate, async (raw, proxy) => {
-    await all(raw, [
-      query('begin'),
-      parse('select generate_series(1, 3)', 's1'),
-      parse('select 7', 's2'),
-      bind([], 's1', 'p1'),
-      bind([], 's2', 'p2'),
-      execute('p1', 2),
-      execute('p2'),
-      execute('p1', 0),
-      close('P', 'p1'),
-      close('S', 's1'),
-      sync(),
-      // A name that is in use: the failed Parse leaves the old statement in place.
-      parse('select 8', 's2'),
-      sync(),
-    ], 3)
+    await all(
+      raw,
+      [
+        query('begin'),
+        parse('select generate_series(1, 3)', 's1'),
+        parse('select 7', 's2'),
+        bind([], 's1', 'p1'),
+        bind([], 's2', 'p2'),
+        execute('p1', 2),
+        execute('p2'),
+        execute('p1', 0),
+        close('P', 'p1'),
+        close('S', 's1'),
+        sync(),
+        // A name that is in use: the failed Parse leaves the old statement in place.
+        parse('select 8', 's2'),
+        sync(),
+      ],
+      3,
+    )
     await all(raw, [query('rollback'), bind([], 's2'), execute(), sync()], 2)
     expect(story(proxy)).toEqual([
       { status: 'IT', commands: ['begin -> BEGIN'] },
@@ -136,7 +162,9 @@ test('an empty query, a function call, a Sync alone', async () => {
       { status: 'II', commands: [] },
       { status: 'II', commands: [expect.stringMatching(/^ -> ! /)] },
     ])
-    expect(proxy.sessions[0]?.exchanges.map(({ commands }) => [commands[0]?.protocol, commands[0]?.completed.length])).toEqual([
+    expect(
+      proxy.sessions[0]?.exchanges.map(({ commands }) => [commands[0]?.protocol, commands[0]?.completed.length]),
+    ).toEqual([
       ['simple', 1],
       ['extended', 1],
       ['function', 0],
@@ -270,7 +298,9 @@ test('an exchange that the client leaves unfinished', async () => {
     while ((await other.next())?.type !== 'C');
     await other.end()
     await until(() => proxy.pids().length === 1)
-    expect(proxy.sessions[1]?.exchanges.map(told)).toEqual([{ status: 'I-', commands: ['select 1 -> SELECT 1'], open: true }])
+    expect(proxy.sessions[1]?.exchanges.map(told)).toEqual([
+      { status: 'I-', commands: ['select 1 -> SELECT 1'], open: true },
+    ])
     expect(proxy.inFlightSinceMs).toBeNull()
   })
 })

@@ -1,4 +1,4 @@
-import type { CompatCell, Finding, SchemaState } from '../../recording.js'
+import type { CompatCell, Finding, PgError, SchemaState } from '../../recording.js'
 import type { Facts } from '../facts.js'
 import { count, finding } from '../words.js'
 
@@ -79,30 +79,39 @@ function oldBreaks(facts: Facts): Finding[] {
   })
 }
 
+/** Grouped by SQLSTATE. */
 function newBreaks(facts: Facts): Finding[] {
   const { finalState, quiet } = facts
   if (!finalState || !quiet) return []
   const failed = !quiet.migration.outcome.ok
-  const findings: Finding[] = []
+  const broken = new Map<string, { operation: string; error: PgError }[]>()
   const onlyBefore: string[] = []
   for (const operation of operations(facts, 'new')) {
     const before = facts.cell('new', operation, 'before')
     const last = facts.cell('new', operation, finalState.id)
     if (structural(last) && !last.fresh.ok) {
       const { error } = last.fresh
-      // When the migration fails the new release is not deployed: it is said, but it is not another failure.
-      findings.push(
-        finding(
-          'new-code-breaks',
-          failed ? 'info' : 'fail',
-          `The next release does not work ${failed ? 'on the schema that the failed migration leaves' : 'after the migration'}: ${operation} fails with ${error.sqlstate}`,
-          {
-            evidence: [`${error.sqlstate} (${error.condition}): ${error.message}, on the state "${finalState.label}".`],
-          },
-        ),
-      )
+      broken.set(error.sqlstate, [...(broken.get(error.sqlstate) ?? []), { operation, error }])
     } else if (structural(before)) onlyBefore.push(operation)
   }
+  const where = failed ? 'on the schema that the failed migration leaves' : 'after the migration'
+  const findings = [...broken].map(([sqlstate, group]) => {
+    const names = group.map((one) => one.operation)
+    const messages = [...new Set(group.map((one) => one.error.message))]
+    const several = names.length > 1
+    // When the migration fails the new release is not deployed: it is said, but it is not another failure.
+    return finding(
+      'new-code-breaks',
+      failed ? 'info' : 'fail',
+      `The next release does not work ${where}: ${several ? `${names.length} of its operations fail` : `${names[0] ?? ''} fails`} with ${sqlstate}`,
+      {
+        evidence: [
+          `${sqlstate} (${group[0]?.error.condition ?? ''}): ${messages.slice(0, 3).join('; ')}, on the state "${finalState.label}".`,
+          ...(several ? [`Operations: ${names.join(', ')}.`] : []),
+        ],
+      },
+    )
+  })
   if (onlyBefore.length > 0)
     findings.push(
       finding('migrate-first', 'info', 'The next release needs the migration: migrate first, then deploy', {

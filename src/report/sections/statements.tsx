@@ -63,14 +63,12 @@ const BOUNDARIES = {
   },
 } as const
 
-const Row = (props: { one: StatementView }) => {
+/** Which statement it is; the first two cells of every row. */
+const What = (props: { one: StatementView }) => {
   const { one } = props
-  const { statement, strongest, blocked } = one
-  const span = one.spans.find((s) => s.mode === strongest?.mode && s.relation === strongest.relation) ?? one.spans[0]
-  const work = one.quiet?.work ?? null
-  const end = outcomeWords(one)
+  const { statement } = one
   return (
-    <tr id={`s-${one.number}`}>
+    <>
       <td class="n">{one.number}</td>
       <td class="what">
         <span class="place" title={`${statement.file}:${statement.line}`}>
@@ -84,6 +82,29 @@ const Row = (props: { one: StatementView }) => {
           <Sql sql={statement.sql} label={`SQL of statement ${one.number}`} />
         </details>
       </td>
+    </>
+  )
+}
+
+/** Nothing was measured of what never ran: that is said once. */
+const NotRun = (props: { one: StatementView }) => (
+  <tr id={`s-${props.one.number}`}>
+    <What one={props.one} />
+    <td class="null" colSpan={HEAD.length - 2}>
+      not run
+    </td>
+  </tr>
+)
+
+const Row = (props: { one: StatementView }) => {
+  const { one } = props
+  const { strongest, blocked } = one
+  const span = one.spans.find((s) => s.mode === strongest?.mode && s.relation === strongest.relation) ?? one.spans[0]
+  const work = one.quiet?.work ?? null
+  const end = outcomeWords(one)
+  return (
+    <tr id={`s-${one.number}`}>
+      <What one={one} />
       <Took run={one.quiet} />
       <Took run={one.timed} strong />
       <td class="lock">
@@ -122,7 +143,8 @@ const Row = (props: { one: StatementView }) => {
 }
 
 const transactionWords = (one: TransactionRun): string => {
-  const kind = { explicit: 'BEGIN … COMMIT', message: 'one message', autocommit: 'autocommit' }[one.kind]
+  const last = one.end === 'committed' ? 'COMMIT' : 'ROLLBACK'
+  const kind = { explicit: `BEGIN … ${last}`, message: 'one message', autocommit: 'autocommit' }[one.kind]
   return `Transaction ${one.ordinal} · ${kind} · ${formatMs(one.endMs - one.startMs)} · ${one.end}`
 }
 
@@ -185,9 +207,9 @@ export const Statements = (props: { view: View }) => {
                 {group.transaction === null ? 'Not reached' : transactionWords(group.transaction)}
               </th>
             </tr>
-            {group.rows.map((one) => (
-              <Row one={one} />
-            ))}
+            {group.rows.map((one) =>
+              one.quiet === null && one.timed === null ? <NotRun one={one} /> : <Row one={one} />,
+            )}
           </tbody>
         ))}
       </Table>

@@ -65,8 +65,10 @@ const LONG = 120
 
 const Text = (props: { message: ToolMessage; view: View }) => {
   const { message, view } = props
-  const line = oneLine(message.text)
   const [first] = message.statements
+  const own = first === undefined ? undefined : view.byId.get(first)?.statement
+  // The body of a DO is one literal, which leaves nothing to read; what stands in a file of the project may be shown.
+  const line = oneLine(own?.kind === 'DoStmt' && message.statements.length === 1 ? own.sql : message.text)
   const others = message.statements.length - 1
   const number = first === undefined ? undefined : view.byId.get(first)?.number
   return (

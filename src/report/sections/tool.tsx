@@ -70,13 +70,18 @@ const Ended = (props: { run: ToolRun; where: string }) => {
   )
 }
 
+/** A program that ends without saying goodbye, as many do that simply exit, does no harm. */
+const UNTIDY = /^the client closed the connection/
+
 /** `41201 (drizzle), 4.1 ms to 80 ms`: who spoke to the server in this run. */
 const Sessions = (props: { run: ToolRun; from: number }) => (
   <>
     {props.run.sessions.slice(0, MOST_SESSIONS).map((one) => (
       <div>
         {`session ${one.ordinal}: backend ${one.pid}, ${one.applicationName === '' ? 'no application_name' : `application_name ${one.applicationName}`}, from ${formatMs(one.startMs - props.from)} to ${one.endMs === null ? 'the end' : formatMs(one.endMs - props.from)}`}
-        {one.trouble === null ? null : <span class="bad">{` ${one.trouble}`}</span>}
+        {one.trouble === null ? null : (
+          <span class={UNTIDY.test(one.trouble) ? 'muted' : 'bad'}>{`; ${one.trouble}`}</span>
+        )}
       </div>
     ))}
     {props.run.sessions.length > MOST_SESSIONS ? (
