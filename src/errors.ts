@@ -24,7 +24,8 @@ export const codes = {
   NO_SCENARIO: entry(
     EXIT.usage,
     (d) => `${d['path'] ?? ''}: no scenario here (${d['reason'] ?? ''})`,
-    () => 'A scenario is a folder with migrations/*.sql; see "Scenario folders" in the README.',
+    () =>
+      'A scenario is a folder with migrations/*.sql, a project one with a migration tool or rehearse.config.ts; see the README.',
   ),
   SCENARIO_INVALID: entry(EXIT.usage, (d) => `${at(d)}: ${d['message'] ?? ''}`),
   SQL_UNREADABLE: entry(EXIT.usage, (d) => `${at(d)}: cannot read this SQL: ${d['message'] ?? ''}`),

@@ -169,7 +169,7 @@ async function applyByTool(
   let { applied, pending, pendingBy } = tool
   if (scenario.schema.length > 0 && ledger) {
     const rows = await readLedger(admin, ledger)
-    if (rows.length === 0 && applied.length > 0) throw noJournal(scenario, tool)
+    if (rows.length === 0 && (applied.length > 0 || tool.byJournal)) throw noJournal(scenario, tool)
     const known = ledger.pending(setup.files, rows)
     applied = known.applied
     const there = new Set(applied)
@@ -182,7 +182,7 @@ async function applyByTool(
       type: 'step',
       text: `building the schema with ${setup.title}: ${plural(applied.length, 'applied migration')}`,
     })
-    await build(branch, tool, ready, applied, admin, signal)
+    await build(branch, scenario, tool, ready, applied, admin, signal)
   }
   const rows = ledger ? await readLedger(admin, ledger) : []
   const byTool = ledger?.pending(setup.files, rows)
@@ -238,6 +238,7 @@ const where = (tool: ScenarioTool, name: string): { file: string } => ({
 
 async function build(
   branch: Branch,
+  scenario: Scenario,
   tool: ScenarioTool,
   ready: ReadyTool,
   applied: readonly string[],
@@ -253,8 +254,13 @@ async function build(
     files: await migrationFiles(setup.files, applied),
     settings: {},
   })
+  const limit = new AbortController()
+  const stop = (): void => limit.abort()
+  const timer = setTimeout(stop, scenario.maxDurationMs)
+  signal.addEventListener('abort', stop, { once: true })
+  if (signal.aborted) stop()
   try {
-    const { trace } = await open.run(signal)
+    const { trace } = await open.run(limit.signal)
     stopIf(signal)
     const { outcome, failedStatement } = trace.run
     if (outcome.ok) return
@@ -271,6 +277,8 @@ async function build(
       journal: setup.ledger?.table ?? '',
     })
   } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', stop)
     await open.close()
   }
 }

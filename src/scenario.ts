@@ -117,8 +117,10 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
   // A scenario folder has its SQL files; a project has a tool, unless it says otherwise.
   const looksForTool =
     given.tool === undefined ? settled !== 'scenario' || given.command !== undefined : given.tool !== 'sql'
-  const tool = looksForTool ? await readTool({ folder, given, pending }) : null
-  const find = finder(folder, file, settled === 'project' ? 'rehearsal' : '.')
+  const usualFolder = settled === 'project' ? 'rehearsal' : '.'
+  const find = finder(folder, file, usualFolder)
+  const schemaFiles = await find.many('schema', settings.schema, ['schema.sql'])
+  const tool = looksForTool ? await readTool({ folder, given, pending, schemaGiven: schemaFiles.length > 0 }) : null
   const rows = overrides.rows ?? settings.rows ?? DEFAULTS.rows
   const each = async <T>(paths: string[], read: (path: string, shown: string) => Promise<T>): Promise<T[]> => {
     const files: T[] = []
@@ -141,9 +143,7 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
         pending,
         settled === 'project' ? 'new' : 'all',
       )
-  const schema = await each(await find.many('schema', settings.schema, ['schema.sql']), (p, s) =>
-    readSchema(p, s, rows),
-  )
+  const schema = await each(schemaFiles, (p, s) => readSchema(p, s, rows))
   const seeds = await each(
     await find.many('seed', settings.seed, ['seed.sql', 'seed.ts']),
     async (p, s): Promise<SeedFile> =>
@@ -159,6 +159,7 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
     folder,
     await find.one('traffic.old', settings.traffic?.old, ['old.sql', 'old.ts']),
     await find.one('traffic.new', settings.traffic?.new, ['new.sql', 'new.ts']),
+    usualFolder,
   )
 
   const { phases } = settings

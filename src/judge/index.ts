@@ -98,7 +98,8 @@ function sayOnce(findings: readonly Finding[]): Finding[] {
 /** A statement that a program made stands at no line: it is said wherever a line is named. */
 function nearLine(facts: Facts, found: Finding): Finding {
   const statement = found.at ? facts.statement(found.at.statement) : null
-  if (!statement || statement.exactLine) return found
+  // A line of its own, as a note about the file has one, is exact.
+  if (!statement || statement.exactLine || found.at?.line !== statement.line || found.rule === 'tool-note') return found
   return { ...found, evidence: [...found.evidence, `A program made the statement: line ${statement.line} or near it.`] }
 }
 

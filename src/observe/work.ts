@@ -192,7 +192,7 @@ export class WorkMeter {
           work.truncated.push(nameOf(old))
         }
       }
-      if (old && old.bytes !== relation.bytes && existedBefore)
+      if (old && old.bytes !== relation.bytes && Math.min(old.bytes, relation.bytes) >= 0 && existedBefore)
         work.sizeChanges.push({ relation: nameOf(old), beforeBytes: old.bytes, afterBytes: relation.bytes })
     }
     // ALTER COLUMN TYPE may drop an index and make it anew over the same file: nothing was built then.

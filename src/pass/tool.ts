@@ -3,7 +3,6 @@
  * did is read from what passed. Its journal is read before and after, because its exit code alone can lie.
  */
 import type { Clock } from '../clock.js'
-import { RehearsalError } from '../errors.js'
 import { canonical, piecesOf } from '../migrations/wire-trace/steps.js'
 import { traceOf, type WireTrace } from '../migrations/wire-trace/trace.js'
 import type { Ledger, LedgerRow, MigrationSource } from '../migrations/tools/types.js'
@@ -15,6 +14,7 @@ import { isOurs, MARKERS } from '../wire/markers.js'
 import { openProxy, type Proxy } from '../wire/proxy.js'
 import type { Exchange, Interposer, ServerMessage, WireSession } from '../wire/types.js'
 import type { PassInput, ToolExit, ToolInput } from './context.js'
+import { notConnected } from './not-connected.js'
 
 export interface ToolRunOptions {
   tool: ToolInput
@@ -147,45 +147,6 @@ async function start(
 async function settled(proxy: Proxy): Promise<void> {
   const until = performance.now() + LINGER_MS
   while (proxy.pids().length > 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 5))
-}
-
-/** Why the tool never came, as far as can be told. */
-function notConnected(tool: ToolInput, proxy: Proxy, exit: ToolExit): RehearsalError {
-  const blocked = tool.setup.notes.find((note) => note.kind === 'blocked')
-  const elsewhere = exit.blocked[0]
-  const refused = proxy.refusals.at(-1)
-  const ended =
-    exit.exitCode === null ? 'it was stopped' : `it ended with exit code ${exit.exitCode} without connecting`
-  const reason = elsewhere
-    ? `it wanted to connect to ${elsewhere.host}:${elsewhere.port}, which was not let through`
-    : refused
-      ? `its connection was refused: ${refused.reason}`
-      : (blocked?.message ?? ended)
-  // It never met the database, so nothing that it says can hold a row.
-  const said = tellingLine(exit.output)
-  return new RehearsalError('TOOL_NOT_CONNECTED', {
-    tool: tool.setup.title,
-    command: tool.command,
-    reason,
-    ...(said === undefined || elsewhere ? {} : { said: said.slice(0, 300) }),
-    names: tool.setup.variables.map(({ name }) => name).join(', '),
-    ...(blocked?.advice ? { advice: blocked.advice } : {}),
-  })
-}
-
-/** Of what a program printed, the line that tells most: Node ends a failure with its own version, below the stack. */
-export function tellingLine(output: string): string | undefined {
-  const lines = output
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '')
-  const noise =
-    /^(?:at |Node\.js v\d|[{}[\]()^~\s]*$|\w+: .*,$|npm (?:ERR!|error) (?:code|path|workspace|A complete log))/
-  return (
-    lines.findLast((line) => /^(?:\w*(?:Error|Exception)\b(?: \[\w+\])?:|(?:error|fatal)\b.*:)/i.test(line)) ??
-    lines.findLast((line) => !noise.test(line)) ??
-    lines.at(-1)
-  )
 }
 
 /** The journal's rows, every column as text; none when there is no journal yet. */

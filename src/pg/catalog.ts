@@ -12,6 +12,7 @@ export interface RelationState {
   table: string
   tableOid: number
   filenode: number
+  /** -1 when not known, because another session has the relation for itself. */
   bytes: number
   /** pg_class.reltuples; -1 when never analysed. */
   rows: number
@@ -39,6 +40,11 @@ const kinds: Record<string, RelationKind> = {
   t: 'toast',
 }
 
+/** pg_relation_size asks for ACCESS SHARE: two sessions of one tool that ask about each other's tables would deadlock. */
+const LOCKED_BY_OTHERS = `
+  select l.relation from pg_catalog.pg_locks l
+   where l.mode = 'AccessExclusiveLock' and l.locktype = 'relation' and l.pid <> pg_catalog.pg_backend_pid()`
+
 /** The query behind `readRelations`, for who asks it in another way. */
 export const relationsQuery = (counters: Counters): string => {
   const get = counters === 'transaction' ? 'pg_catalog.pg_stat_get_xact_tuples_' : 'pg_catalog.pg_stat_get_tuples_'
@@ -48,7 +54,8 @@ export const relationsQuery = (counters: Counters): string => {
     select c.oid::bigint::float8 as oid, n.nspname as schema, c.relname as relname, c.relkind::text as relkind,
            c.relfilenode::bigint::float8 as filenode, c.reltuples::float8 as reltuples,
            coalesce(i.indrelid, t.oid, c.oid)::bigint::float8 as table_oid,
-           coalesce(pg_catalog.pg_relation_size(c.oid), 0)::float8 as bytes,
+           case when c.oid in (${LOCKED_BY_OTHERS}) then -1
+                else coalesce(pg_catalog.pg_relation_size(c.oid), 0) end::float8 as bytes,
            ${counter('returned')} as seq_read, ${counter('inserted')} as inserted,
            ${counter('updated')} as updated, ${counter('deleted')} as deleted
       from pg_catalog.pg_class c
@@ -74,7 +81,7 @@ export interface RelationRow {
   deleted: number
 }
 
-/** pg_relation_size asks for ACCESS SHARE: only call where nobody holds ACCESS EXCLUSIVE in another session. */
+/** Never waits for another session's lock, but for the moment between looking for it and asking for the size. */
 export async function readRelations(
   session: Sql | Asked,
   counters: Counters = 'flushed',

@@ -165,9 +165,23 @@ export const defineConfig = (config: ScenarioDefinition): ScenarioDefinition => 
 /** Declares a scenario; gives types to the editor and returns its argument. */
 export const defineScenario = (scenario: ScenarioDefinition): ScenarioDefinition => scenario
 
+type Issue = z.core.$ZodIssue
+
+/** Where several forms are permitted and one of them is meant, by its own fields: what is wrong in that one. */
+function inner(issue: Issue): Issue[] {
+  if (issue.code !== 'invalid_union') return [issue]
+  const meant = issue.errors.filter((form) =>
+    form.some((one) => one.path.length > 0 || one.code === 'unrecognized_keys'),
+  )
+  const [only] = meant
+  if (only === undefined || meant.length > 1) return [issue]
+  return only.flatMap((one) => inner({ ...one, path: [...issue.path, ...one.path] }))
+}
+
 /** The issues of a checked object as `field: message`, one line. */
 export const describeIssues = (error: z.ZodError): string =>
   error.issues
+    .flatMap(inner)
     .map((issue) => {
       const field = issue.path.map(String).join('.')
       if (issue.code === 'unrecognized_keys')

@@ -21,6 +21,8 @@ export interface ScenarioTool {
   pending: string[]
   /** How the pending ones are known. */
   pendingBy: string
+  /** Only the journal in the given schema tells which of them are applied already. */
+  byJournal: boolean
   /** Variables that get the address, or a part of it. */
   variables: AddressVariable[]
   set: Record<string, string>
@@ -37,10 +39,12 @@ export interface ToolInputs {
   folder: Folder
   given: Given
   pending: Pick<PendingInput, 'given' | 'since' | 'profile' | 'settingsFile'>
+  /** The schema is given, and the tool's journal with it: then that decides, unless the user says what is pending. */
+  schemaGiven: boolean
 }
 
 /** null when no tool is used here. Throws SCENARIO_INVALID, USAGE, PENDING_UNKNOWN, NOTHING_PENDING. */
-export async function readTool({ folder, given, pending }: ToolInputs): Promise<ScenarioTool | null> {
+export async function readTool({ folder, given, pending, schemaGiven }: ToolInputs): Promise<ScenarioTool | null> {
   const project = folder.resolve(given.project ?? '.')
   const setup = await detectTool({
     project,
@@ -52,7 +56,10 @@ export async function readTool({ folder, given, pending }: ToolInputs): Promise<
   })
   if (!setup) return null
   await refuseLiteralUrls(setup, project, folder)
-  const files = await resolvePending({ ...pending, files: setup.files, project })
+  const byJournal = schemaGiven && setup.ledger !== null && pending.given === undefined && pending.since === undefined
+  const files: PendingFiles = byJournal
+    ? { applied: [], pending: setup.files.map(({ name }) => name), by: 'the journal' }
+    : await resolvePending({ ...pending, files: setup.files, project })
   if (files.pending.length === 0) throw nothingPending(setup, files)
   const names = given.urlEnv === undefined ? [] : [given.urlEnv].flat()
   return {
@@ -62,6 +69,7 @@ export async function readTool({ folder, given, pending }: ToolInputs): Promise<
     applied: files.applied,
     pending: files.pending,
     pendingBy: files.by,
+    byJournal,
     variables: [
       ...names.map((name) => ({ name, part: 'url' as const })),
       ...setup.variables.filter(({ name }) => !names.includes(name)),

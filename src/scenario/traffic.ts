@@ -1,5 +1,6 @@
 /** The traffic of both releases from their files. */
 import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { RehearsalError } from '../errors.js'
 import type { Release } from '../recording.js'
 import { codeOperations } from '../traffic/define.js'
@@ -14,16 +15,25 @@ export interface Traffic {
   assumptions: string[]
 }
 
-/** `old` and `next` are the files' paths, null where there is none. Throws SCENARIO_INVALID, SCRIPT_INVALID, SQL_UNREADABLE. */
-export async function readTraffic(folder: Folder, old: string | null, next: string | null): Promise<Traffic> {
+/**
+ * `old` and `next` are the files' paths, null where there is none; `usualFolder` is where files of usual names are looked
+ * for. Throws SCENARIO_INVALID, SCRIPT_INVALID, SQL_UNREADABLE.
+ */
+export async function readTraffic(
+  folder: Folder,
+  old: string | null,
+  next: string | null,
+  usualFolder = '.',
+): Promise<Traffic> {
+  const usual = (name: string): string => join(usualFolder, name)
   const fail = (message: string): never => {
     throw new RehearsalError('SCENARIO_INVALID', { file: folder.shown(folder.path), message })
   }
   if (old === null) {
     return fail(
       next === null
-        ? 'no traffic: add old.sql (or old.ts) with what the running release does, and new.sql for the release after it'
-        : `${folder.shown(next)} is the new release only: add old.sql (or old.ts), which runs during the migration`,
+        ? `no traffic: add ${usual('old.sql')} (or old.ts) with what the running release does, and ${usual('new.sql')} for the release after it`
+        : `${folder.shown(next)} is the new release only: add ${usual('old.sql')} (or old.ts), which runs during the migration`,
     )
   }
   const before = await readOperations(folder, old, 'old')

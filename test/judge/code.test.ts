@@ -117,6 +117,14 @@ describe('the next release', () => {
     expect(severities(report, 'new-code-breaks')).toEqual(['info'])
     expect(report.findings.filter((f) => f.severity === 'fail').map((f) => f.rule)).toEqual(['migration-fails'])
   })
+  it('a missing row of another table is not the release’s failure, unless it worked before', () => {
+    const empty = judged({ quiet: { compat: compat('42P01', '23503') } })
+    expect(severities(empty, 'new-code-needs-rows')).toEqual(['warn'])
+    expect(severities(empty, 'new-code-breaks')).toEqual([])
+    const broken = judged({ quiet: { compat: compat(null, '23503') } })
+    expect(severities(broken, 'new-code-breaks')).toEqual(['fail'])
+    expect(severities(judged({ quiet: { compat: compat('42P01', '23502') } }), 'new-code-breaks')).toEqual(['fail'])
+  })
   it('operations that fail with the same SQLSTATE are one finding, which names them', () => {
     const cells = ['get', 'put'].flatMap((o) => [cell('new', o, 'before'), cell('new', o, 'T1', '42703')])
     const findings = found(judged({ quiet: { compat: cells } }), 'new-code-breaks')

@@ -385,6 +385,21 @@ describe('what is wrong is said with file and line', () => {
       'scenario.ts: phases.baseline: must be longer than zero',
     ],
     ['transaction', settings("{ migrations: { transaction: 'none' } }"), 'scenario.ts: migrations'],
+    [
+      'tool',
+      settings("{ migrations: { tool: 'knex' } }"),
+      'scenario.ts: migrations.tool: expected one of sql, drizzle, node-pg-migrate,',
+    ],
+    [
+      'unknown field of migrations',
+      settings("{ migrations: { comand: 'x' } }"),
+      'scenario.ts: migrations.comand: unknown field',
+    ],
+    [
+      'pending in no known form',
+      settings("{ pending: { form: 'x' } }"),
+      'scenario.ts: pending: expected names, { from }',
+    ],
     ['rate', settings('{ traffic: { rate: 0 } }'), 'scenario.ts: traffic.rate: '],
     [
       'metric',

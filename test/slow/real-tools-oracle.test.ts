@@ -149,12 +149,13 @@ describe.each([18, 16])('transactions in the log of PostgreSQL %i', (major) => {
 describe('two runs at once', () => {
   /**
    * Holds the table until both runs wait for it, or one is done and the other waits; then lets go. Whatever a tool reads
-   * before it begins, both have read by then.
+   * before it begins, both have read by then. `lingerMs`: so much later.
    */
   async function race(
     { project, address, superuser }: Prepared,
     table: string,
     enough: (waiting: number, ended: number) => boolean,
+    lingerMs = 0,
   ): Promise<ToolRun[]> {
     const [holder, watcher] = [connect(superuser), connect(superuser)]
     let ended = 0
@@ -174,10 +175,11 @@ describe('two runs at once', () => {
         for (;;) {
           const [row] = await watcher<{ waiting: number }[]>`
             SELECT count(DISTINCT pid)::int AS waiting FROM pg_locks WHERE NOT granted`
-          if (enough(row?.waiting ?? 0, ended)) return
+          if (enough(row?.waiting ?? 0, ended)) break
           if (Date.now() > deadline) throw new Error(`${row?.waiting ?? 0} wait, ${ended} have ended`)
           await sleep(20)
         }
+        await sleep(lingerMs)
       })
       return await Promise.all(runs)
     } finally {
@@ -224,6 +226,47 @@ describe('two runs at once', () => {
       'SELECT pg_advisory_unlock(7241865325823964) AS "lockReleased"',
     ])
     expect(sqlstates).toEqual([])
+  })
+
+  test('drizzle-kit with DDL: nothing keeps the two apart, the second fails by what the first has done', async (context) => {
+    const [server, before] = await prepared(context, 'drizzle-journal', 18)
+    const old = await logOf(server, before.address.database)
+    const runs = await race(before, 'orders', bothWait).finally(() => before.project.remove())
+    expect(exitCodes(runs)).toEqual([0, 1])
+    expect((await sentIn(server, before, old)).sqlstates).toEqual(['42701'])
+  })
+
+  test('supabase: nothing keeps the two apart either', async (context) => {
+    const [server, before] = await prepared(context, 'supabase', 18)
+    const old = await logOf(server, before.address.database)
+    const runs = await race(before, 'orders', bothWait).finally(() => before.project.remove())
+    expect(exitCodes(runs)).toEqual([0, 1])
+    expect((await sentIn(server, before, old)).sqlstates).toEqual(['42701'])
+  })
+
+  // A session looks for a deadlock once, after so long (deadlock_timeout). Who looks when there is one is its victim.
+  test.for([
+    { name: 'the one with the index if the other has waited long', lingerMs: 1_500, exits: [1, 1], says: 'P3009' },
+    { name: 'the other one otherwise', lingerMs: 0, exits: [0, 1], says: 'deadlock detected' },
+  ])(
+    'prisma: who waits for the lock has a snapshot, for which CREATE INDEX CONCURRENTLY waits; $name fails',
+    async ({ lingerMs, exits, says }, context) => {
+      const [server, before] = await prepared(context, 'prisma', 18)
+      const old = await logOf(server, before.address.database)
+      const runs = await race(before, 'orders', bothWait, lingerMs).finally(() => before.project.remove())
+      expect(exitCodes(runs)).toEqual(exits)
+      expect(runs.map(printed).join()).toContain(says)
+      expect((await sentIn(server, before, old)).sqlstates).toEqual(['40P01'])
+    },
+  )
+
+  test('knex with a file outside of transactions: the second gives up at the lock', async (context) => {
+    const [server, before] = await prepared(context, 'knex-concurrently', 18)
+    const old = await logOf(server, before.address.database)
+    const runs = await race(before, 'orders', oneGaveUp).finally(() => before.project.remove())
+    expect(exitCodes(runs)).toEqual([0, 1])
+    expect(runs.map(printed).join()).toContain('Migration table is already locked')
+    expect((await sentIn(server, before, old)).sqlstates).toEqual([])
   })
 
   test('knex: the second waits for the row of the lock and then finds nothing to do', async (context) => {

@@ -24,7 +24,8 @@ export interface RehearsalOptions {
   migrations?: Readonly<Record<string, unknown>>
   /** Further files, or other contents. */
   files?: Readonly<Record<string, string>>
-  env?: Record<string, string>
+  /** Further arguments of the command line. */
+  args?: readonly string[]
 }
 
 const OLD = `-- name: get_user; weight: 5
@@ -57,7 +58,7 @@ export async function rehearseProject(name: string, options: RehearsalOptions): 
 /** The same where there may be no report. */
 export async function runProject(
   name: string,
-  { tools, race = false, migrations = {}, files = {}, env = {} }: RehearsalOptions,
+  { tools, race = false, migrations = {}, files = {}, args: more = [] }: RehearsalOptions,
 ): Promise<{ code: number | null; stdout: string; stderr: string; leftovers: string[] }> {
   const { applied, command, packages } = await readFixture(name)
   const usual = ['drizzle-kit', 'node-pg-migrate', 'prisma', 'supabase'].some((word) => command[0]?.endsWith(word))
@@ -87,7 +88,7 @@ export async function runProject(
       join(here.cwd, 'out'),
       ...(race ? ['--race'] : []),
     ]
-    const finished = await here.run(args, { env })
+    const finished = await here.run([...args, ...more])
     return { ...finished, leftovers: here.leftovers() }
   } finally {
     here.remove()

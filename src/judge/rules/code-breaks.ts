@@ -4,6 +4,8 @@ import { count, finding } from '../words.js'
 
 /** SQLSTATEs that come and go by themselves: timeouts, deadlocks, serialisation, resources, lost connections. */
 const TRANSIENT = /^(08|40|53|57|58|XX)|^55P03$/
+/** Errors that depend on other rows: a table that the migration makes has none yet. */
+const ROWS = /^(?:23503|23505|23P01)$/
 const structural = (cell: CompatCell | null): cell is CompatCell =>
   cell !== null && !cell.fresh.ok && !TRANSIENT.test(cell.fresh.error.sqlstate)
 
@@ -85,13 +87,15 @@ function newBreaks(facts: Facts): Finding[] {
   if (!finalState || !quiet) return []
   const failed = !quiet.migration.outcome.ok
   const broken = new Map<string, { operation: string; error: PgError }[]>()
+  const needsRows = new Map<string, { operation: string; error: PgError }[]>()
   const onlyBefore: string[] = []
   for (const operation of operations(facts, 'new')) {
     const before = facts.cell('new', operation, 'before')
     const last = facts.cell('new', operation, finalState.id)
     if (structural(last) && !last.fresh.ok) {
       const { error } = last.fresh
-      broken.set(error.sqlstate, [...(broken.get(error.sqlstate) ?? []), { operation, error }])
+      const groups = ROWS.test(error.sqlstate) && structural(before) ? needsRows : broken
+      groups.set(error.sqlstate, [...(groups.get(error.sqlstate) ?? []), { operation, error }])
     } else if (structural(before)) onlyBefore.push(operation)
   }
   const where = failed ? 'on the schema that the failed migration leaves' : 'after the migration'
@@ -112,6 +116,23 @@ function newBreaks(facts: Facts): Finding[] {
       },
     )
   })
+  for (const [sqlstate, group] of needsRows)
+    findings.push(
+      finding(
+        'new-code-needs-rows',
+        failed ? 'info' : 'warn',
+        `What the next release does in ${group.map((one) => one.operation).join(', ')} was not tested: ${sqlstate} for want of fitting rows`,
+        {
+          evidence: [
+            `${sqlstate} (${group[0]?.error.condition ?? ''}): ${[...new Set(group.map((one) => one.error.message))].slice(0, 3).join('; ')}, on the state "${finalState.label}"; before the migration it did not work either.`,
+          ],
+          advice: {
+            text: 'Seed the rows that it refers to, or let the operation take what it needs from rows that are there.',
+            sql: null,
+          },
+        },
+      ),
+    )
   if (onlyBefore.length > 0)
     findings.push(
       finding('migrate-first', 'info', 'The next release needs the migration: migrate first, then deploy', {

@@ -48,9 +48,13 @@ export async function evaluateConfig(file: string, cwd: string, limitMs: number 
   throw new RehearsalError('SCENARIO_INVALID', {
     file: shown,
     ...(answer.line === null ? {} : { line: answer.line }),
-    message: `the configuration cannot be evaluated: ${maskSecrets(first.trim() || 'unknown reason')}`,
+    message: `the configuration cannot be evaluated: ${maskSecrets(first.trim() || 'unknown reason')}${adviceFor(first)}`,
   })
 }
+
+/** A package is missing, not a file of the project's own. */
+const adviceFor = (message: string): string =>
+  /Cannot find (?:module|package) ['"][^./'"]/.test(message) ? " (install the project's dependencies first)" : ''
 
 function parseJson(text: string): ProbeAnswer {
   try {

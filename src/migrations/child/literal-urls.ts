@@ -3,7 +3,7 @@
  * starts: neither the environment nor the proxy has a say in them.
  */
 import { readFile, stat } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { hostsOf, isLoopback } from './database-url.js'
 import type { ProgramLaunch } from './run-child.js'
@@ -64,11 +64,20 @@ export async function findLiteralUrlsInLaunch(launch: ProgramLaunch, project: st
       }
     }
   }
+  const program = launch.kind === 'shell' ? wordsOf(launch.line)[0] : launch.argv[0]
+  for (const name of RECIPES[basename(program ?? '')] ?? []) files.add(join(project, name))
   const line = launch.kind === 'shell' ? launch.line : launch.argv.map((word) => JSON.stringify(word)).join(' ')
   await look(line, { file: 'the command', line: 1 })
   // package.json was looked at script by script.
   files.delete(manifest)
   return [...found, ...(await findLiteralUrls([...files]))]
+}
+
+/** Programs that read what they do from a file of a usual name. Files that are not there hold nothing. */
+const RECIPES: Readonly<Record<string, readonly string[]>> = {
+  make: ['GNUmakefile', 'makefile', 'Makefile'],
+  just: ['justfile', 'Justfile', '.justfile'],
+  task: ['Taskfile.yml', 'Taskfile.yaml', 'Taskfile.dist.yml'],
 }
 
 /** Words of a shell line, quotes removed; good enough to recognise names of files and scripts. */

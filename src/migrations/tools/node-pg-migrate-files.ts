@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises'
 import { basename, extname, isAbsolute, join, resolve } from 'node:path'
 import { asGlob, globBase } from './node-pg-migrate-glob.js'
-import { listFolder, readMigration, unreadable, type Range } from './files.js'
+import { exists, listFolder, readMigration, unreadable, type Range } from './files.js'
 import type { MigrationSource, ToolNote } from './types.js'
 
 export interface FolderOptions {
@@ -53,6 +53,11 @@ export async function readFolder(options: FolderOptions, shown: (path: string) =
 
 async function listed({ dir, ignorePattern }: FolderOptions, shown: (path: string) => string): Promise<string[]> {
   const ignored = ignoreExpression(ignorePattern)
+  if (!(await exists(dir)))
+    throw unreadable(
+      shown(dir),
+      'does not exist: no migrations of node-pg-migrate here; name their folder in migrations.folder',
+    )
   return (await listFolder(dir, shown(dir)))
     .filter(({ name, kind }) => kind !== 'folder' && !ignored.test(name))
     .map(({ path }) => path)

@@ -74,8 +74,8 @@ const IN_FAILED_TRANSACTION = '25P02'
 
 /**
  * The statement that failed for good, and whether one that succeeded was undone at the end of its transaction. A
- * statement that was tried again with success is neither. A program may do without a statement, when its journal or what
- * it went on to do says so; an SQL file never means that.
+ * statement that was tried again with success is neither. A program that ended well may have done without a statement, when
+ * its journal or what it went on to do says so; an SQL file never means that.
  */
 function unrecovered({ end, steps, ids, of, transactions, files }: RanSteps): {
   failed: { step: Step; statement: string; error: ServerMessage } | null
@@ -84,12 +84,13 @@ function unrecovered({ end, steps, ids, of, transactions, files }: RanSteps): {
   const committed = new Set(transactions.flatMap((one) => (one.committed ? [one.ordinal] : [])))
   const stays = (index: number): boolean => steps[index]?.error === null && committed.has(of[index] ?? 0)
   const inSql = new Set(files.flatMap((file) => (file.kind === 'sql' ? file.statements.map(({ id }) => id) : [])))
+  const endedWell = end.exitCode === 0 && (end.journal?.missing ?? []).length === 0
   const own = ids.flatMap((id, index) => (id === null ? [] : [index]))
   const isRecovered = (index: number): boolean => {
     const text = canonical(steps[index]?.piece.sql ?? '')
     const later = own.filter((other) => other > index && stays(other))
     if (later.some((other) => canonical(steps[other]?.piece.sql ?? '') === text)) return true
-    return !inSql.has(ids[index] ?? '') && (end.journal !== null || later.length > 0)
+    return endedWell && !inSql.has(ids[index] ?? '') && (end.journal !== null || later.length > 0)
   }
   const open = own.filter((index) => !stays(index) && !isRecovered(index))
   const failures = open.flatMap((index) => {

@@ -1,6 +1,15 @@
 /** A migration tool of a few lines: a project whose `migrate.mjs` talks to the database with the real `pg`. */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { prepareTool, type ReadyTool } from '../../src/launch.js'
@@ -57,22 +66,30 @@ export interface LittleProject {
   load(overrides?: ScenarioOverrides): Promise<Scenario>
   /** The tool, ready to be started; the files of its run are in \`directory\`. */
   ready(scenario: Scenario, shell?: Readonly<Record<string, string>>): Promise<ReadyTool>
-  /** Where the tool runs; every process of it has this path in its environment. */
+  /** Where the tool runs. */
   readonly directory: string
+  /** Ids of the processes of the tool that live, whoever their parent is now: all have the place in their environment. */
+  living(): number[]
   remove(): void
 }
 
-const config = (more: string): string =>
-  `export default { migrations: { command: 'node migrate.mjs', folder: 'migrations' }, rows: 100, ${more} }\n`
+export interface ProjectOptions {
+  /** Fields of rehearse.config.ts; everything is pending unless they say otherwise. */
+  config?: string
+  /** Further fields of `migrations` in it. */
+  tool?: string
+  /** Other files, by their path. */
+  files?: Readonly<Record<string, string>>
+}
 
-/**
- * @param script the text of \`migrate.mjs\`
- * @param more further fields of rehearse.config.ts; everything is pending unless it says otherwise
- */
+const configOf = ({ config = 'pending: { applied: [] }', tool = '' }: ProjectOptions): string =>
+  `export default { migrations: { command: 'node migrate.mjs', folder: 'migrations', ${tool} }, rows: 100, ${config} }\n`
+
+/** @param script the text of `migrate.mjs` */
 export function littleProject(
   script: string,
   migrations: Readonly<Record<string, string>>,
-  more = 'pending: { applied: [] }, ',
+  options: ProjectOptions = {},
 ): LittleProject {
   const base = realpathSync(mkdtempSync(join(tmpdir(), 'rehearse-little-')))
   const [root, directory] = [join(base, 'project'), join(base, 'run')]
@@ -86,9 +103,11 @@ export function littleProject(
   write({
     'migrate.mjs': script,
     'package.json': '{"name":"little","private":true}\n',
-    'rehearse.config.ts': config(more),
+    'rehearse.config.ts': configOf(options),
+    'rehearsal/old.sql': '-- name: get\nselect 1;\n',
   })
   write(Object.fromEntries(Object.entries(migrations).map(([name, text]) => [`migrations/${name}`, text])))
+  write(options.files ?? {})
   symlinkSync(packages, join(root, 'node_modules'), 'dir')
   let runs = 0
   return {
@@ -109,6 +128,16 @@ export function littleProject(
       mkdirSync(run)
       return prepareTool({ tool: scenario.tool, directory: run, shell: { PATH: process.env['PATH'], ...shell } })
     },
+    living: () =>
+      readdirSync('/proc').flatMap((pid) => {
+        try {
+          const isOurs = /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/environ`, 'latin1').includes(directory)
+          return isOurs ? [Number(pid)] : []
+        } catch {
+          // It ended while we looked, or is somebody else's.
+          return []
+        }
+      }),
     remove: () => rmSync(base, { recursive: true, force: true }),
   }
 }
