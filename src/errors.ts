@@ -44,6 +44,12 @@ export const codes = {
     EXIT.usage,
     (d) => `${at(d)}: the schema before the migration cannot be built: ${d['message'] ?? ''}`,
   ),
+  APPLIED_FAILED: entry(
+    EXIT.usage,
+    (d) => `${at(d)}: the migrations before the pending ones do not build the schema: ${d['message'] ?? ''}`,
+    () =>
+      "Give the schema as it is before the pending ones (schema: 'rehearsal/schema.sql', made with pg_dump --schema-only), and name a folder that holds the pending ones alone in migrations.folder: files before them are run on top of it.",
+  ),
   BASE_FAILED: entry(
     EXIT.usage,
     (d) => `${at(d)}: the applied migrations do not build the schema (${d['tool'] ?? ''}): ${d['message'] ?? ''}`,

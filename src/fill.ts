@@ -139,7 +139,7 @@ async function apply(branch: Branch, scenario: Scenario): Promise<void> {
     if (run.outcome.ok) return
     const [file, ordinal] = (run.failedStatement ?? '#').split('#')
     const statement = scenario.appliedMigrations.flatMap((m) => m.statements).find((s) => s.id === run.failedStatement)
-    throw new RehearsalError('SCHEMA_FAILED', {
+    throw new RehearsalError('APPLIED_FAILED', {
       file: file ?? '',
       line: statement?.line ?? Number(ordinal),
       message: `${run.outcome.error.sqlstate} ${run.outcome.error.message}`,

@@ -12,6 +12,8 @@ import { relationsQuery, type RelationRow } from '../pg/catalog.js'
 import type { Sql } from '../pg/connect.js'
 
 const PREFIX = 'rehearse look '
+/** Characters in one notice: more than 64 kB of one are not kept, and a database of 300 relations fills that. */
+const PART = 12_000
 const SCHEMA = 'rehearse_looks'
 
 export interface ServerLook {
@@ -28,8 +30,11 @@ export interface ServerLook {
 /** Returns whether the server looks from now on. `admin` is a superuser of the copy. */
 export async function installLooks(admin: Sql): Promise<boolean> {
   const body = `
+    declare
+      whole text;
+      parts int;
     begin
-      raise log '${PREFIX}%', pg_catalog.jsonb_build_object(
+      whole := pg_catalog.jsonb_build_object(
         'event', tg_event, 'tag', tg_tag,
         'relations', (select pg_catalog.jsonb_agg(pg_catalog.to_jsonb(r)) from (${relationsQuery('transaction')}) r),
         'held', (select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('oid', l.relation::bigint, 'mode', l.mode))
@@ -38,6 +43,10 @@ export async function installLooks(admin: Sql): Promise<boolean> {
         'wal', pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0'),
         'lockTimeoutMs', (select setting::int from pg_catalog.pg_settings where name = 'lock_timeout'),
         'statementTimeoutMs', (select setting::int from pg_catalog.pg_settings where name = 'statement_timeout'));
+      parts := pg_catalog.ceil(pg_catalog.length(whole) / ${PART}.0)::int;
+      for part in 1..parts loop
+        raise log '${PREFIX}% % %', part, parts, pg_catalog.substr(whole, (part - 1) * ${PART} + 1, ${PART});
+      end loop;
     end`
   try {
     await admin
@@ -67,15 +76,24 @@ export async function removeLooks(admin: Sql): Promise<void> {
     .catch(() => undefined)
 }
 
-/** The look that a notice tells of, or null. */
-export function readLook(message: string): ServerLook | null {
-  if (!message.startsWith(PREFIX)) return null
-  // jsonb_agg of nothing is null.
-  const value = JSON.parse(message.slice(PREFIX.length)) as Omit<ServerLook, 'relations' | 'held'> & {
-    relations: RelationRow[] | null
-    held: ServerLook['held'] | null
+/** Puts looks together from the notices that tell them, one or several each. */
+export class LookReader {
+  #parts: string[] = []
+
+  /** The look that is complete with this message, or null. */
+  read(message: string): ServerLook | null {
+    if (!message.startsWith(PREFIX)) return null
+    const [part = '', parts = ''] = message.slice(PREFIX.length).split(' ', 2)
+    if (part === '1') this.#parts = []
+    this.#parts.push(message.slice(PREFIX.length + part.length + parts.length + 2))
+    if (part !== parts) return null
+    // jsonb_agg of nothing is null.
+    const value = JSON.parse(this.#parts.join('')) as Omit<ServerLook, 'relations' | 'held'> & {
+      relations: RelationRow[] | null
+      held: ServerLook['held'] | null
+    }
+    return { ...value, relations: value.relations ?? [], held: value.held ?? [] }
   }
-  return { ...value, relations: value.relations ?? [], held: value.held ?? [] }
 }
 
 export type LookKind = 'loud' | 'silent' | 'none' | 'cut'

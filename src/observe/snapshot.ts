@@ -7,7 +7,7 @@ import { readRelations, toRelations, type RelationState } from '../pg/catalog.js
 import type { Asked, Sql } from '../pg/connect.js'
 import { fromPgLocks } from '../sql/lock-modes.js'
 import type { NoticeStamp } from '../migrations/session.js'
-import { readLook } from './looks.js'
+import { LookReader } from './looks.js'
 
 export interface Held {
   oid: number
@@ -72,8 +72,9 @@ export async function takeSnapshot(
 
 /** The server's own looks since a snapshot, in order. */
 export function looksSince(notices: readonly NoticeStamp[], before: Snapshot): (Snapshot & { event: string })[] {
+  const reader = new LookReader()
   return notices.slice(before.notices).flatMap(({ message }, index) => {
-    const look = readLook(message)
+    const look = reader.read(message)
     if (!look) return []
     const { event, relations, held, wal, lockTimeoutMs, statementTimeoutMs } = look
     return [

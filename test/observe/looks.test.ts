@@ -3,7 +3,7 @@
  * tells: the same statements, on two equal databases.
  */
 import { describe, expect, it } from 'vitest'
-import { installLooks, readLook, removeLooks } from '../../src/observe/looks.js'
+import { installLooks, LookReader, removeLooks } from '../../src/observe/looks.js'
 import { lookKind, tellsApart } from '../../src/pass/message-shape.js'
 import { piecesOf } from '../../src/migrations/wire-trace/steps.js'
 import { connect as observe, disconnect } from '../../src/pg/connect.js'
@@ -92,6 +92,22 @@ describe('messages that are no plain list of statements', () => {
         ['ACCESS EXCLUSIVE child'],
       ])
       expect(works[2]).toMatchObject({ lockTimeoutMs: 3_000 })
+      expect(warnings).toEqual([])
+    })
+  })
+
+  it('in a database of many relations, whose look is longer than one notice may be', async () => {
+    const text = 'alter table child add column a int; create index i on users (age)'
+    await inCopy(server(), async (at) => {
+      const admin = observe(at.admin, { applicationName: 'test' })
+      await admin
+        .unsafe(
+          `do $$begin for i in 1..600 loop execute 'create table crowd_of_tables_' || i || ' (id int)'; end loop; end$$`,
+        )
+        .simple()
+      await disconnect(admin)
+      const { works, warnings } = await measured(at, text, [text])
+      expect(works.map(locks)).toEqual([['ACCESS EXCLUSIVE child'], ['SHARE users']])
       expect(warnings).toEqual([])
     })
   })
@@ -187,6 +203,7 @@ describe('what is expected to be seen is seen', () => {
 
   it('loud statements look once, silent ones never', async () => {
     await inCopy(server(), async (at) => {
+      const reader = new LookReader()
       const seen: string[] = []
       const wrong: string[] = []
       let tried = 0
@@ -196,7 +213,7 @@ describe('what is expected to be seen is seen', () => {
         applicationName: 'statements',
         settings: { client_min_messages: 'log' },
         onNotice: (notice) => {
-          const look = readLook(notice['message'] ?? '')
+          const look = reader.read(notice['message'] ?? '')
           if (look) seen.push(look.event)
         },
       })

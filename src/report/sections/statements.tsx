@@ -40,6 +40,18 @@ export const outcomeWords = (one: StatementView): { words: string; bad: boolean 
   return { words: ends.map((end) => `${end.pass}: ${end.end}`).join('; '), bad }
 }
 
+/** The last column, which has little room: a condition's name may go over several lines. */
+const Breakable = (props: { text: string }) => (
+  <>
+    {props.text.split(/(?<=_)/).map((part) => (
+      <>
+        {part}
+        {part.endsWith('_') ? <wbr /> : null}
+      </>
+    ))}
+  </>
+)
+
 /** How long it took, and where the times are not stamps of its own message, what they are. */
 const Took = (props: { run: StatementRun | null; strong?: boolean }) => {
   const { run } = props
@@ -136,7 +148,7 @@ const Row = (props: { one: StatementView }) => {
       </td>
       <Num text={formatBytes(work?.walBytes ?? null)} />
       <td class={end.bad ? 'outcome bad' : 'outcome'}>
-        {end.bad ? <Sign status="fail" /> : null} {end.words}
+        {end.bad ? <Sign status="fail" /> : null} <Breakable text={end.words} />
       </td>
     </tr>
   )
