@@ -143,6 +143,8 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
         pending,
         settled === 'project' ? 'new' : 'all',
       )
+  // A project's schema is that of production; in a scenario folder earlier files may go on from a schema.
+  const inSchema = settled === 'project' && schemaFiles.length > 0 && migrations.applied.length > 0
   const schema = await each(schemaFiles, (p, s) => readSchema(p, s, rows))
   const seeds = await each(
     await find.many('seed', settings.seed, ['seed.sql', 'seed.ts']),
@@ -169,7 +171,7 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
     description: settings.description ?? null,
     folder: folder.path,
     schema,
-    appliedMigrations: migrations.applied,
+    appliedMigrations: inSchema ? [] : migrations.applied,
     seeds,
     migrations: migrations.pending,
     tool,
@@ -197,7 +199,11 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
     budgets: { ...toBudgets(settings.budgets), ...overrides.budgets },
     settings: settings.settings ?? {},
     roleSettings: { migrate: settings.roleSettings?.migrate ?? {}, app: settings.roleSettings?.app ?? {} },
-    assumptions: [...migrations.assumptions, ...traffic.assumptions],
+    assumptions: [
+      ...migrations.assumptions,
+      ...(inSchema ? ['The schema that is given has everything that the migrations before the pending ones do.'] : []),
+      ...traffic.assumptions,
+    ],
   }
 }
 

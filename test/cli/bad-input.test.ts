@@ -187,6 +187,16 @@ describe('while filling (exit 2), after which nothing runs or lies about', () =>
     )
   })
 
+  test('migrations before the pending ones that do not build the schema', async () => {
+    const files = {
+      'migrations/000.sql': '\ncreate table u (x nosuch);\n',
+      'scenario.ts': "export default { migrations: { pending: { from: '001.sql' } } }",
+    }
+    expect(await run(files, 2)).toBe(
+      'rehearse: s/migrations/000.sql:2: the migrations before the pending ones do not build the schema: 42704 type "nosuch" does not exist',
+    )
+  })
+
   test('a seed that PostgreSQL refuses', async () => {
     expect(await run({ 'seed.sql': "insert into t values (1, 'canary'), (1, 'canary');\n" }, 2)).toBe(
       'rehearse: s/seed.sql:1: seeding failed: duplicate key value violates unique constraint "t_pkey" of relation "t" (SQLSTATE 23505)',

@@ -21,6 +21,15 @@ describe('the migration fails', () => {
     expect(severities(report, 'fails-under-traffic')).toEqual(['fail'])
     expect(severities(report, 'migration-fails')).toEqual([])
   })
+  it('only in an attempt that was repeated because its traffic was late: it failed all the same', () => {
+    const [quiet, timed] = recording({}).passes
+    const first = recording({ timed: { migration: failing('23502') } }).passes[1]
+    const passes = [quiet, first, timed].flatMap((pass) => pass ?? [])
+    const report = judged({ recording: { passes } })
+    expect(severities(report, 'fails-under-traffic')).toEqual(['fail'])
+    expect(report.headline).toContain('23502')
+    expect(report.verdict).toBe('fail')
+  })
   it('half applied or rolled back as a whole', () => {
     const text = (halfApplied: string[]) =>
       found(

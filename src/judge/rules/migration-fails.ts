@@ -1,4 +1,4 @@
-import type { Finding, MigrationRun, PgError } from '../../recording.js'
+import type { Finding, MigrationRun, PgError, TimedPass } from '../../recording.js'
 import type { Facts } from '../facts.js'
 import { ending, failedOnWire, journalSentence, runName, toolName } from '../tool-words.js'
 import { finding, oneLine } from '../words.js'
@@ -7,24 +7,23 @@ import { noteOf } from './tool-notes.js'
 /** The migration fails at rest, or only while traffic runs; or it does not end in time. */
 export function migrationFails(facts: Facts): Finding[] {
   const { quiet, timed } = facts
+  // A pass that was repeated, because its traffic was late, is not judged for time; that the migration failed in it stays true.
+  const failing = [timed, ...facts.recording.passes].find(
+    (pass): pass is TimedPass => pass?.kind === 'timed' && failedOnWire(pass.migration) && !pass.migration.timedOut,
+  )
   const findings: Finding[] = []
   if (quiet && failedOnWire(quiet.migration) && !quiet.migration.timedOut) {
     findings.push(
       failure(facts, quiet.migration, 'migration-fails', 'The migration fails', quiet.leftovers.halfApplied),
     )
-  } else if (
-    quiet?.migration.outcome.ok !== false &&
-    timed &&
-    failedOnWire(timed.migration) &&
-    !timed.migration.timedOut
-  ) {
+  } else if (quiet?.migration.outcome.ok !== false && failing) {
     findings.push(
       failure(
         facts,
-        timed.migration,
+        failing.migration,
         'fails-under-traffic',
         'The migration fails only under traffic',
-        timed.leftovers.halfApplied,
+        failing.leftovers.halfApplied,
       ),
     )
   }

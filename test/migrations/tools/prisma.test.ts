@@ -232,7 +232,7 @@ describe('the journal', () => {
     expect(unix?.notes).toMatchObject([{ kind: 'order', file: 'prisma/migrations/20240101_a/migration.sql' }])
     expect(unix?.pending).toEqual(['20240101_a'])
     const edited = ledger?.pending(files, [row('20240101_a', 'other'), row('20231231_gone', 'x')])
-    expect(edited?.notes.map(({ kind }) => kind)).toEqual(['skipped', 'other'])
+    expect(edited?.notes.map(({ kind }) => kind)).toEqual(['other', 'other'])
     expect(edited).toMatchObject({ pending: ['20240102_b'], applied: ['20240101_a'], refuses: null })
   })
 
