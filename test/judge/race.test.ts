@@ -17,7 +17,7 @@ describe('two migrators at once', () => {
   it.each<[RacePass['outcome'], Severity]>([
     ['applied twice', 'fail'],
     ['broke', 'warn'],
-    ['both failed', 'warn'],
+    ['both failed', 'fail'],
     ['waited', 'info'],
     ['refused', 'info'],
     ['nothing to do', 'info'],

@@ -245,7 +245,7 @@ const passing: Racing[] = [
     // The one that waits for the lock has a snapshot, and CREATE INDEX CONCURRENTLY waits for it.
     fixture: 'prisma',
     outcome: 'both failed',
-    severity: 'warn',
+    severity: 'fail',
     errors: ['40P01', 'TOOL'],
     transactions: ['message committed 4', 'autocommit committed 1'],
   },
@@ -270,7 +270,8 @@ describe('a migration that works', () => {
     '$fixture, and two at once',
     async ({ fixture, outcome, severity, errors, transactions, options }, context) => {
       const run = await rehearsed(context, fixture, { ...options, race: true })
-      notFailed(run)
+      if (severity === 'fail') expect([run.code, run.report.verdict]).toEqual([1, 'fail'])
+      else notFailed(run)
       expect(transactionsOf(run)).toEqual(transactions)
       expect(run.race).toMatchObject({ outcome, twice: [], journalRows: [], warnings: [] })
       expect(found(run, 'tool-race').map((finding) => finding.severity)).toEqual([severity])

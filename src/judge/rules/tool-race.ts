@@ -39,7 +39,7 @@ export function toolRace(facts: Facts): Finding[] {
       // A migration that fails alone tells nothing about two at once.
       const alone = facts.quiet?.migration.outcome.ok === false
       return [
-        finding('tool-race', alone ? 'info' : 'warn', 'Two migrators at once: both fail', {
+        finding('tool-race', alone ? 'info' : 'fail', 'Two migrators at once: both fail', {
           ...rest,
           evidence: [...rest.evidence, ...(alone ? ['The migration fails alone, too.'] : [])],
           advice: alone ? null : ONE_AT_A_TIME,
@@ -85,5 +85,6 @@ function evidence(facts: Facts, race: RacePass): string[] {
     ...(race.journalRows.length > 0
       ? [`Its journal then holds more than one row for ${named(race.journalRows.map((row) => row.name))}.`]
       : []),
+    'Each was held before its first change until the other had come as far, or for 2 s: how two may meet, not how often they do.',
   ]
 }

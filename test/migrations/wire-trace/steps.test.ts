@@ -180,12 +180,12 @@ describe('of a real server', () => {
     [
       'a pipeline',
       [['select 1', 'select 2']],
-      ['1/1 message: select 1 -> SELECT 1', '1/1 message: select 2 -> SELECT 1'],
+      ['1/1 server: select 1 -> SELECT 1', '1/1 server: select 2 -> SELECT 1'],
     ],
     [
       'a pipeline that fails',
       [['select 1', 'select 1/0', 'select 3']],
-      ['1/1 message: select 1 -> SELECT 1', '1/1 message: select 1/0 -> ! 22012'],
+      ['1/1 server: select 1 -> SELECT 1', '1/1 server: select 1/0 -> ! 22012'],
     ],
     [
       'a connection lost in a message',
@@ -195,7 +195,7 @@ describe('of a real server', () => {
     [
       'a connection lost in a pipeline',
       [['select 1', GONE, 'select 3', 'select 4']],
-      ['1/1 message: select 1 -> SELECT 1', `1/1 message: ${GONE} -> ! 57P01`],
+      ['1/1 server: select 1 -> SELECT 1', `1/1 server: ${GONE} -> ! 57P01`],
     ],
   ])('%s', async (_, messages, expected) => {
     const { steps } = await stepsFor(messages)
