@@ -71,7 +71,7 @@ export async function fill(
       stopIf(signal)
       emit({
         type: 'step',
-        text: `filling the tables from ${seed.file}, ${scenario.rows.toLocaleString('en-US')} rows in the largest`,
+        text: `filling the tables from ${seed.file}, :n is ${scenario.rows.toLocaleString('en-US')}`,
       })
       if (seed.kind === 'sql') await seedSql(owner, { file: seed.file, statements: seed.statements })
       else {

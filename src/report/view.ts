@@ -1,5 +1,6 @@
 /** What every output asks a report: lookups and orders that are not in the data as such. Pure. */
 import type {
+  Environment,
   BlockedGroup,
   BudgetResult,
   Finding,
@@ -15,6 +16,7 @@ import type {
   Verdict,
 } from '../recording.js'
 import { LockMode as LockModes } from '../recording.js'
+import { plural } from '../units.js'
 
 /** One statement with everything that is known of it. `number` is its number in the timeline and the table. */
 export interface StatementView {
@@ -153,4 +155,10 @@ export const notMeasured = (view: View): string[] => {
       : []),
     'Replicas and their lag, connection poolers, other services on the same server, the hardware of production.',
   ]
+}
+
+/** The size that times stand for: as the server counts it, whatever was asked for. */
+export function largestTable(env: Environment): string {
+  const [first] = env.relations
+  return first ? `${plural(Math.max(0, first.rows), 'row')} in ${first.relation}, the largest table` : 'no table'
 }

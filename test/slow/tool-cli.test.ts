@@ -207,12 +207,7 @@ await end()
   })
 
   test('in the shell under another name, which nobody named', async () => {
-    setTool(
-      dotenv('SHOP_DB', false).replace(
-        'await connect(',
-        "if (!process.env.SHOP_DB) throw new Error('SHOP_DB is not set')\nconst db0 = await connect(",
-      ),
-    )
+    setTool(`if (!process.env.SHOP_DB) throw new Error('SHOP_DB is not set')\n${dotenv('SHOP_DB', false)}`)
     const { code, stderr } = await rehearsed({ SHOP_DB: elsewhere })
     expect(code).toBe(3)
     expect(unwrapped(stderr)).toMatch(

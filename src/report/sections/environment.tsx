@@ -1,7 +1,7 @@
 import { Nothing, Num, Sql, Table } from '../ui.js'
 import { formatBytes, formatCount, formatMs, plural } from '../../units.js'
 import { toolWords } from '../tool-words.js'
-import { notMeasured, type View } from '../view.js'
+import { largestTable, notMeasured, type View } from '../view.js'
 
 const Sentences = (props: { title: string; items: readonly string[]; none: string }) => (
   <>
@@ -42,7 +42,7 @@ export const EnvironmentSection = (props: { view: View }) => {
           ['tool', `${env.tool}, Node ${env.node}`],
           [
             'data',
-            `seed ${recording.seed}, ${plural(recording.rows, 'row')} in the largest table, ${formatBytes(env.databaseBytes)} in all`,
+            `seed ${recording.seed}, :n is ${formatCount(recording.rows)}, ${largestTable(env)}, ${formatBytes(env.databaseBytes)} in all`,
           ],
           ['roles', `migration ${env.roles.migrate}, traffic ${env.roles.app}`],
           ['round trip', formatMs(env.roundTripMs)],

@@ -3,7 +3,7 @@ import type { BudgetResult } from '../../recording.js'
 import { tight } from '../text.js'
 import { Nothing, Num, Sign, Table } from '../ui.js'
 import { explainProjection, formatBytes, formatCount, formatLimit, formatMeasured, formatRange } from '../../units.js'
-import { fileName, markOf, type View } from '../view.js'
+import { fileName, largestTable, markOf, type View } from '../view.js'
 
 const dateOf = (iso: string): string => iso.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*Z$/, '$1 $2 UTC')
 
@@ -31,7 +31,7 @@ export const VerdictHead = (props: { view: View }) => {
             dateOf(env.startedAt),
             ...(env.git === null ? [] : [`commit ${env.git.slice(0, 7)}`]),
             `PostgreSQL ${env.postgres}, ${env.provider}`,
-            `${formatCount(recording.rows)} rows in the largest table, ${formatBytes(env.databaseBytes)}`,
+            `${largestTable(env)}, ${formatBytes(env.databaseBytes)}`,
           ].join(' · ')}
         </p>
       )}
