@@ -102,7 +102,9 @@ export async function rehearse(scenario: Scenario, options: RehearseOptions = {}
         : error instanceof RehearsalError
           ? error
           : (asDiskFull(error, branch.serverLog) ?? connectionLost(error))
-    if (!recorded) throw known ?? error
+    // A tool that never came leaves nothing to report but why.
+    if (!recorded || (recording.passes.length === 0 && known !== null && NOT_STARTED.has(known.code)))
+      throw known ?? error
     if (!known) throw error
     recording.stopped = { code: known.code, message: known.message }
   } finally {
@@ -110,6 +112,9 @@ export async function rehearse(scenario: Scenario, options: RehearseOptions = {}
   }
   return recording
 }
+
+/** The migration tool never met the database. */
+const NOT_STARTED: ReadonlySet<string> = new Set(['TOOL_NOT_CONNECTED', 'TOOL_FAILED_TO_START'])
 
 const connectionLost = (error: unknown): RehearsalError | null =>
   isConnectionFailure(error)

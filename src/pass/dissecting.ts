@@ -270,8 +270,8 @@ function committed(exchange: Exchange): boolean {
   const command = exchange.commands.at(-1)
   if (!command) return false
   const failed = exchange.error !== null || exchange.commands.some((one) => one.error !== null)
-  if (!failed) return command.completed.at(-1)?.tag !== 'ROLLBACK'
-  // A COMMIT inside the message came before the failure, or something that commits at once in a pipeline.
+  if (!failed && command.completed.at(-1)?.tag !== 'ROLLBACK') return true
+  // A COMMIT inside the message came before the failure or the ROLLBACK, or something that commits at once in a pipeline.
   return exchange.commands.some(
     ({ protocol, sql, completed }) =>
       completed.some(({ tag }) => tag === 'COMMIT') ||

@@ -7,7 +7,7 @@ import { blockedGroups } from '../observe/groups.js'
 import { lockSpans } from '../observe/spans.js'
 import type { ConnectionPids } from '../observe/uses.js'
 import { migrationWaits, trafficWaits, type Settled, type WaitInput } from '../observe/waits.js'
-import type { Bracket, LockTaken, StatementRun, TimedPass, TrafficSeries } from '../recording.js'
+import type { Bracket, LockSpan, LockTaken, StatementRun, TimedPass, TrafficSeries } from '../recording.js'
 import type { RelationNames } from './context.js'
 
 /** Lean by measurement: within noise to -6 % of throughput on two cores. */
@@ -122,3 +122,18 @@ export function withBlocked(
     return { ...one, blocked }
   })
 }
+
+/** How late the victim may hear of what is over: on a busy machine the migration has gone on by then. */
+const LATE_MS = 1_000
+
+/** The statement whose wait for a lock ended last before then, or was still going on. */
+export function inCycle(locks: readonly LockSpan[], atMs: number): string | null {
+  const waits = locks.flatMap(({ statement, askedMs, grantedMs, releasedMs, waitedMs }) =>
+    waitedMs.lowMs > 0 ? [{ statement, from: askedMs.lowMs, to: (grantedMs ?? releasedMs).highMs }] : [],
+  )
+  return waits.findLast(({ from, to }) => from <= atMs && to >= atMs - LATE_MS)?.statement ?? null
+}
+
+/** The last statement that had begun by then. */
+export const statementAt = ({ run }: MigrationTrace, atMs: number): string | null =>
+  run.statements.findLast((one) => one.startMs <= atMs)?.statement ?? null

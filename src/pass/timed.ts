@@ -25,7 +25,7 @@ import type { Settled as TrafficSettled } from '../traffic/settled.js'
 import { bucketWidth, generatorHealth, trafficErrors, trafficRows, trafficSeries } from '../traffic/summary.js'
 import { journalOf, RelationNames, warmAndCheckpoint, type PassInput } from './context.js'
 import { openMigration, type RunningMigration } from './migration.js'
-import { emptyTrace, locksAndWaits, SAMPLER_PERIOD_MS, withBlocked } from './observed.js'
+import { emptyTrace, inCycle, locksAndWaits, SAMPLER_PERIOD_MS, statementAt, withBlocked } from './observed.js'
 import { halfApplied } from './quiet.js'
 
 /** The sampler starts this long before the migration, so that its first looks are not its slowest. */
@@ -171,7 +171,7 @@ class Timed {
         this.#deadlocks,
         migration.pids(),
         (pid, atMs) => this.#pids.at(pid, atMs),
-        (atMs) => ran.run.statements.findLast((run) => run.startMs <= atMs)?.statement ?? null,
+        (atMs) => inCycle(observed.locks, atMs) ?? statementAt(ran, atMs),
       ),
       leftovers: { ...leftovers, halfApplied: halfApplied(ran) },
       dataChecks: checks,

