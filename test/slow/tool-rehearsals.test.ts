@@ -107,13 +107,6 @@ const failing: Failing[] = [
     notes: ['impossible drizzle/20250129000000_orders_created_at/migration.sql:2'],
   },
   {
-    fixture: 'node-pg-migrate-sql-concurrently',
-    error: CONCURRENTLY,
-    at: 'migrations/1738108800000_orders-created-at.sql:2',
-    transactions: ['explicit rolled back 1'],
-    notes: ['impossible migrations/1738108800000_orders-created-at.sql:2'],
-  },
-  {
     fixture: 'node-pg-migrate-ts',
     error: noNull('name'),
     at: 'migrations/1737504000000_name-required.ts:6',
@@ -284,7 +277,6 @@ describe('a migration that works', () => {
   )
 
   test.for([
-    ['drizzle-folders', ['explicit committed 7']],
     ['drizzle-journal-script', ['explicit committed 6']],
     [
       'node-pg-migrate-js',
