@@ -2,6 +2,9 @@ import { defineConfig } from 'vitest/config'
 
 const alias = { 'pg-rehearse': new URL('./src/index.ts', import.meta.url).pathname }
 
+/** Slow, but nothing in them is timed: they may run beside each other. */
+const TOOLS = ['real-tools', 'real-tools-oracle', 'tool-looks', 'package'].map((name) => `test/slow/${name}.test.ts`)
+
 export default defineConfig({
   resolve: { alias },
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
@@ -24,10 +27,15 @@ export default defineConfig({
         test: {
           name: 'slow',
           include: ['test/slow/**/*.test.ts'],
+          exclude: TOOLS,
           testTimeout: 600_000,
           hookTimeout: 120_000,
           fileParallelism: false,
         },
+      },
+      {
+        extends: true,
+        test: { name: 'tools', include: TOOLS, testTimeout: 600_000, hookTimeout: 120_000 },
       },
     ],
   },
