@@ -18,7 +18,7 @@ import { bulkWrites, checksFail, leftovers, rollback } from './rules/data.js'
 import { felt, lockHeld, lockTimeoutMissing, operationBlocked } from './rules/locks.js'
 import { migrationFails } from './rules/migration-fails.js'
 import { preparedBreaks } from './rules/prepared.js'
-import { querySlower, slowdowns } from './rules/slowdown.js'
+import { LEAST_MS, querySlower, slowdowns } from './rules/slowdown.js'
 import { toolCommitsEarly } from './rules/tool-commits.js'
 import { nextDeployRefuses, toolExitCode } from './rules/tool-exit.js'
 import { toolNotes } from './rules/tool-notes.js'
@@ -159,13 +159,22 @@ function slowdownResult(facts: Facts): BudgetResult {
   const counted = [...slowdowns(facts)].sort((a, b) => b.lowRatio - a.lowRatio)[0]
   const timing = counted?.timing ?? timed.sort((a, b) => gained(b) - gained(a))[0]
   if (!timing) return { ...base, measured: null, low: null, high: null, worstAt: null, status: 'not measured' }
+  const measured = (timing.after?.medianMs ?? 0) / Math.max(0.001, timing.before.medianMs)
+  const status = counted ? level({ low: counted.lowRatio, high: counted.lowRatio }, limit) : 'ok'
+  // A ratio above its limit that is all right needs a reason.
+  const over = status === 'ok' && limit.warn !== null && measured > limit.warn
+  const why = !over
+    ? ''
+    : counted
+      ? `: at least ${counted.lowRatio.toFixed(2)}× is sure`
+      : `: less than ${LEAST_MS} ms does not count`
   return {
     ...base,
-    measured: (timing.after?.medianMs ?? 0) / Math.max(0.001, timing.before.medianMs),
+    measured,
     low: counted?.lowRatio ?? null,
     high: counted?.highRatio ?? null,
-    worstAt: `${timing.operation} (${timing.release}), ${difference(gained(timing))}`,
-    status: counted ? level({ low: counted.lowRatio, high: counted.lowRatio }, limit) : 'ok',
+    worstAt: `${timing.operation} (${timing.release}), ${difference(gained(timing))}${why}`,
+    status,
   }
 }
 

@@ -41,7 +41,13 @@ describe('a query that is slower afterwards', () => {
   it('is the worst of its budget', () => {
     const budget = (...timings: QueryTiming[]) => report(timings).budgets.find((b) => b.metric === 'query.slowdown')
     expect(budget()).toMatchObject({ status: 'not measured', measured: null })
-    expect(budget(timing(10, 11))).toMatchObject({ status: 'ok' })
+    expect(budget(timing(10, 11))).toMatchObject({ status: 'ok', worstAt: 'get (old), +1.0 ms' })
+    // Above the limit and all right: it says why.
+    expect(budget(timing(0.5, 1.2))).toMatchObject({
+      status: 'ok',
+      measured: 2.4,
+      worstAt: 'get (old), +0.7 ms: less than 1 ms does not count',
+    })
     expect(budget(timing(10, 20), timing(10, 40, { operation: 'put' }))).toMatchObject({
       status: 'warn',
       measured: 4,

@@ -4,7 +4,7 @@ import type { Facts } from '../facts.js'
 import { finding, ms } from '../words.js'
 
 /** Differences below this are the machine's, whatever their ratio. */
-const LEAST_MS = 1
+export const LEAST_MS = 1
 
 export interface Slowdown {
   timing: QueryTiming
