@@ -9,7 +9,7 @@
 import { z } from 'zod'
 
 /** Major.minor of both files. A minor version only adds fields; a reader refuses another major. */
-export const SCHEMA_VERSION = '1.1'
+export const SCHEMA_VERSION = '1.2'
 
 // ── Vocabulary ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -327,6 +327,43 @@ export const Timing = z.object({ samples: z.number().int(), medianMs: z.number()
 export type Timing = z.infer<typeof Timing>
 
 /** A reading operation before and after the migration. */
+/** One node of a plan that touches a relation, from EXPLAIN (ANALYZE, BUFFERS). No values, no costs. */
+export const PlanNode = z.object({
+  /** `Seq Scan`, `Index Only Scan`, `Sort`, `Hash Join`... */
+  node: z.string(),
+  relation: z.string().nullable(),
+  index: z.string().nullable(),
+  /** Depth in the plan's tree, 0 for its root. */
+  depth: z.number().int(),
+  /** Rows that came out of it and rows that were expected, per loop. */
+  rows: z.number().nullable(),
+  expectedRows: z.number().nullable(),
+})
+export type PlanNode = z.infer<typeof PlanNode>
+
+export const Plan = z.object({
+  nodes: z.array(PlanNode),
+  /** Pages of all nodes: found in memory, and read. */
+  pagesHit: z.number().nullable(),
+  pagesRead: z.number().nullable(),
+  temporaryPages: z.number().nullable(),
+})
+export type Plan = z.infer<typeof Plan>
+
+export const PlanComparison = z.object({
+  /** Position among the operation's statements, from 0. */
+  statement: z.number().int(),
+  before: Plan,
+  after: Plan.nullable(),
+  /** After VACUUM ANALYZE. */
+  settled: Plan.nullable(),
+  /** What changed, in the field's words: `index orders_user_id_idx is no longer used`, `new sequential scan of orders`. */
+  changes: z.array(z.string()),
+  /** The same, where it is still so after VACUUM ANALYZE. */
+  lasting: z.array(z.string()),
+})
+export type PlanComparison = z.infer<typeof PlanComparison>
+
 export const QueryTiming = z.object({
   release: Release,
   operation: z.string(),
@@ -337,6 +374,20 @@ export const QueryTiming = z.object({
   settled: Timing.nullable(),
   /** Whether the plan has other nodes, relations or indexes; null when it does not work after the migration. */
   planChanged: z.boolean().nullable(),
+  /**
+   * Half width of the 95 % interval of the ratio after/before, from the rounds; null with fewer than three rounds. The
+   * rounds of both copies alternate, so that what slows the machine slows both.
+   */
+  ratio: z
+    .object({ value: z.number(), low: z.number(), high: z.number(), rounds: z.number().int() })
+    .nullable()
+    .default(null),
+  settledRatio: z
+    .object({ value: z.number(), low: z.number(), high: z.number(), rounds: z.number().int() })
+    .nullable()
+    .default(null),
+  /** Per statement of the operation that has a plan. */
+  plans: z.array(PlanComparison).default([]),
 })
 export type QueryTiming = z.infer<typeof QueryTiming>
 
@@ -485,6 +536,10 @@ export const TrafficRow = z.object({
   dropped: z.number().int(),
   /** Completed, but only because the driver silently prepared the statement again after 0A000. */
   reprepared: z.number().int(),
+  /** Completed or failed after the application had tried again (40001, 40P01). */
+  retried: z.number().int().default(0),
+  /** Of the failed: gave up waiting for a connection of the pool (`POOL`). */
+  gaveUp: z.number().int().default(0),
   /** From the intended start to the end, queueing for a connection included. */
   latency: Percentiles.nullable(),
   /** From the actual start to the end. */
@@ -546,6 +601,20 @@ export const GeneratorHealth = z.object({
   /** Longest queue for a connection in the baseline. */
   baselineMaxQueue: z.number().int().nullable(),
   baselineDropped: z.number().int(),
+  /** Every phase. Lag is null where nothing was due. */
+  phases: z
+    .array(
+      z.object({
+        name: PhaseName,
+        scheduled: z.number().int(),
+        lagP50Ms: z.number().nullable(),
+        lagP99Ms: z.number().nullable(),
+        eventLoopUtilisation: z.number(),
+        /** Longest queue for a connection of one release. */
+        maxQueue: z.number().int(),
+      }),
+    )
+    .default([]),
 })
 export type GeneratorHealth = z.infer<typeof GeneratorHealth>
 
@@ -560,8 +629,45 @@ export const SamplerHealth = z.object({
 })
 export type SamplerHealth = z.infer<typeof SamplerHealth>
 
+/** A program whose own queries are the traffic of a release: each time it was started. */
+export const ProgramRun = z.object({
+  release: Release,
+  /** `serve` is the program itself, `load` what makes it work. */
+  role: z.enum(['serve', 'load']),
+  /** As the user wrote it. */
+  command: z.string(),
+  startMs: z.number(),
+  endMs: z.number(),
+  /** null when it was stopped by us, or by a signal. */
+  exitCode: z.number().int().nullable(),
+  /** Whether it ended before it was told to. */
+  byItself: z.boolean(),
+  /** Sessions that it opened. */
+  sessions: z.number().int(),
+  /** Connections that it wanted and did not get, and where to: never production. */
+  refused: z.array(z.string()),
+})
+export type ProgramRun = z.infer<typeof ProgramRun>
+
+/** How the application treats its connections. */
+export const Manners = z.object({
+  /** Connections of each release. */
+  poolSize: z.number().int(),
+  /** How long a request waits for a connection before it gives up; null for as long as it takes. */
+  queueTimeoutMs: z.number().nullable(),
+  pooling: z.enum(['session', 'transaction']),
+  /** Tries after the first one, and the errors that are tried again. */
+  retries: z.number().int(),
+  retryOn: z.array(z.string()),
+  /** Settings of the application's sessions: timeouts and the like. */
+  settings: z.record(z.string(), z.string()),
+})
+export type Manners = z.infer<typeof Manners>
+
 export const TimedPass = z.object({
   kind: z.literal('timed'),
+  manners: Manners.nullable().default(null),
+  programs: z.array(ProgramRun).default([]),
   copiedBy: z.string(),
   phases: z.array(Phase),
   migration: MigrationRun,
@@ -617,7 +723,38 @@ export const RacePass = z.object({
 })
 export type RacePass = z.infer<typeof RacePass>
 
-export const Pass = z.discriminatedUnion('kind', [QuietPass, TimedPass, RacePass])
+// ── Disturbance passes ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What else goes on in production while a migration runs. */
+export const DisturbanceKind = z.enum(['long-read', 'idle-in-transaction', 'dump', 'vacuum', 'prepared-transaction'])
+export type DisturbanceKind = z.infer<typeof DisturbanceKind>
+
+/** A short timed pass of the old release's traffic with one disturbance in it. */
+export const DisturbancePass = TimedPass.extend({
+  kind: z.literal('disturbance'),
+  disturbance: z.object({
+    kind: DisturbanceKind,
+    /** What it did, as `a transaction that read orders and stayed open`. */
+    text: z.string(),
+    /** Tables that it had locks on, and in which mode. */
+    locks: z.array(z.object({ relation: z.string(), mode: LockMode })),
+    pid: z.number().int().nullable(),
+    startMs: z.number(),
+    /** When it ended: by itself at its time, because the migration or a lock timeout of its own ended it, or with the pass. */
+    endMs: z.number(),
+    /** How long it was to last after the migration had begun. */
+    lastsMs: z.number(),
+    ended: z.enum(['by itself', 'canceled', 'end of pass']),
+    error: PgError.nullable(),
+  }),
+  /** Each try of the migration: its own retries on 55P03 included. The last one is `migration`. */
+  tries: z.array(
+    z.object({ startMs: z.number(), endMs: z.number(), outcome: Outcome, statement: z.string().nullable() }),
+  ),
+})
+export type DisturbancePass = z.infer<typeof DisturbancePass>
+
+export const Pass = z.discriminatedUnion('kind', [QuietPass, TimedPass, RacePass, DisturbancePass])
 export type Pass = z.infer<typeof Pass>
 
 // ── The recording ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -635,6 +772,12 @@ export const OperationInfo = z.object({
   line: z.number().int(),
   /** The operation's statements with every literal replaced by a placeholder. */
   sql: z.array(z.string()),
+  /** Where it comes from: files of the user, the schema, production's statistics, or a program's own queries. */
+  source: z.enum(['declared', 'derived', 'production', 'program']).default('declared'),
+  /** Its own arrival rate, 1/s at full traffic; null when it shares the release's by weight. */
+  ratePerSecond: z.number().nullable().default(null),
+  /** The table that a derived operation is about. */
+  table: z.string().nullable().default(null),
 })
 export type OperationInfo = z.infer<typeof OperationInfo>
 
@@ -662,6 +805,31 @@ export const Environment = z.object({
   roles: z.object({ migrate: z.string(), app: z.string() }),
 })
 export type Environment = z.infer<typeof Environment>
+
+/** Where a release's traffic comes from, and what of the application it stands for. */
+export const TrafficOrigin = z.object({
+  release: Release,
+  source: z.enum(['declared', 'derived', 'production', 'program']),
+  /** One sentence: `derived from the schema before the migration: 41 operations on 9 tables`. */
+  text: z.string(),
+  /** Derived: tables and columns of the schema, and how many of them the operations touch. */
+  tables: z
+    .object({ all: z.number().int(), read: z.number().int(), inserted: z.number().int(), updated: z.number().int() })
+    .nullable(),
+  columns: z.object({ all: z.number().int(), touched: z.number().int() }).nullable(),
+  /** From production's statements: calls and statements, and how many of them are played. */
+  coverage: z
+    .object({
+      calls: z.number(),
+      callsPlayed: z.number(),
+      statements: z.number().int(),
+      statementsPlayed: z.number().int(),
+    })
+    .nullable(),
+  /** What is not played, and why. SQL is normalised. */
+  leftOut: z.array(z.object({ what: z.string(), calls: z.number().nullable(), reason: z.string() })),
+})
+export type TrafficOrigin = z.infer<typeof TrafficOrigin>
 
 /** Something that the tool does not tell its user, known from its files and its journal. */
 export const ToolNote = z.object({
@@ -712,6 +880,19 @@ export const Recording = z.object({
   budgets: Budgets,
   environment: Environment.nullable(),
   operations: z.array(OperationInfo),
+  traffic: z.array(TrafficOrigin).default([]),
+  /**
+   * Columns and tables that the pending migrations take away and that the code of the running release still names;
+   * `place` is file:line there. null when it could not be looked at.
+   */
+  namedByOldRelease: z
+    .object({
+      /** The git ref that was looked at. */
+      ref: z.string(),
+      names: z.array(z.object({ table: z.string(), column: z.string().nullable(), place: z.string() })),
+    })
+    .nullable()
+    .default(null),
   /** null where the files were run as plain SQL. */
   tool: MigrationTool.nullable().default(null),
   migrations: z.array(MigrationFile),

@@ -159,8 +159,8 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
   const checks = await one(await find.one('checks', settings.checks, ['checks.sql']), readChecks)
   const traffic = await readTraffic(
     folder,
-    await find.one('traffic.old', settings.traffic?.old, ['old.sql', 'old.ts']),
-    await find.one('traffic.new', settings.traffic?.new, ['new.sql', 'new.ts']),
+    await find.one('traffic.old', pathOf(settings.traffic?.old), ['old.sql', 'old.ts']),
+    await find.one('traffic.new', pathOf(settings.traffic?.new), ['new.sql', 'new.ts']),
     usualFolder,
   )
 
@@ -183,7 +183,7 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
     rows,
     seedNumber: overrides.seedNumber ?? settings.seedNumber ?? DEFAULTS.seedNumber,
     postgres: overrides.postgres ?? settings.postgres ?? DEFAULTS.postgres,
-    rate: overrides.rate ?? settings.traffic?.rate ?? DEFAULTS.rate,
+    rate: overrides.rate ?? rateOf(settings.traffic?.rate) ?? DEFAULTS.rate,
     connections: overrides.connections ?? settings.traffic?.connections ?? DEFAULTS.connections,
     roles: {
       migrate: settings.roles?.migrate ?? DEFAULTS.roles.migrate,
@@ -206,6 +206,11 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
     ],
   }
 }
+
+const pathOf = (given: string | object | undefined): string | undefined =>
+  typeof given === 'string' ? given : undefined
+const rateOf = (given: number | { to: number } | undefined): number | undefined =>
+  typeof given === 'object' ? given.to : given
 
 /** What a folder is: a scenario with files of usual names, or a project whose own tool is used, if it has one. */
 type FolderKind = 'scenario' | 'project' | 'unknown'

@@ -8,7 +8,20 @@ import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
 
 const LEAVES = ['errors', 'recording', 'clock', 'events', 'version', 'units', 'sql', 'pg'] as const
-const DOERS = ['branches', 'seeds', 'migrations', 'wire', 'traffic', 'observe', 'probe'] as const
+const DOERS = [
+  'branches',
+  'profile',
+  'values',
+  'seeds',
+  'migrations',
+  'wire',
+  'traffic',
+  'apps',
+  'observe',
+  'probe',
+  'disturb',
+  'worktree',
+] as const
 
 /** What a room may import besides itself. */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
@@ -23,6 +36,11 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(DOERS.map((doer) => [doer, LEAVES])),
   // What passed on the wire is what is known of a migration.
   migrations: [...LEAVES, 'wire'],
+  // Rows and parameters are made of the same values.
+  seeds: [...LEAVES, 'values'],
+  traffic: [...LEAVES, 'values', 'profile'],
+  // A program's queries are seen on the wire; it is started as a migration tool is, and reports as traffic does.
+  apps: [...LEAVES, 'wire', 'traffic'],
   scenario: LEAVES,
   environment: LEAVES,
   plan: ['scenario'],

@@ -159,6 +159,8 @@ class Timed {
     const series = withBlocked(trafficSeries(samples, endMs), bucketMs, this.#looks, this.#pids)
     return {
       kind: 'timed',
+      manners: null,
+      programs: [],
       copiedBy: input.copiedBy,
       phases: this.#phases,
       migration: ran.run,

@@ -68,6 +68,9 @@ export function timingProbe(options: TimingOptions): TimingProbe {
             after: is ? paced(is.timing, before.paceMs / now.paceMs) : null,
             settled: null,
             planChanged: is ? is.plan !== was.plan : null,
+            ratio: null,
+            settledRatio: null,
+            plans: [],
           },
         ]
       })

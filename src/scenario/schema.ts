@@ -1,7 +1,7 @@
 /** What scenario.ts may say. The schema is the only source of the type that defineScenario checks in the editor. */
 import { z } from 'zod'
 import { METRICS } from '../judge/budgets.js'
-import { TransactionMode } from '../recording.js'
+import { DisturbanceKind, TransactionMode } from '../recording.js'
 import { parseDuration } from './duration.js'
 
 const path = z.string().min(1, 'expected a path relative to the folder')
@@ -62,6 +62,29 @@ const pending = z.union(
   'expected names, { from }, { since: a git ref } or { applied: names }',
 )
 
+/** A program of the user's that is started against the rehearsal database; its queries are the traffic. */
+const program = z.strictObject({
+  /** Starts it, as a line for the shell. PORT is set to a free port. A test suite is started again when it ends. */
+  command: z.string().min(1),
+  /** What makes it work, e.g. `npx autocannon -d 600 http://127.0.0.1:$PORT/`; started when it is ready. */
+  load: z.string().min(1).optional(),
+  /** When it is ready: a URL that answers, or a port on 127.0.0.1; when it has connected unless given. `$PORT` is replaced. */
+  ready: z.string().min(1).optional(),
+  /** Ready within; 60s unless given. */
+  readyWithin: duration(true).optional(),
+  /** The git ref that it is started from; the working tree unless given. */
+  ref: z.string().min(1).optional(),
+  cwd: path.optional(),
+  /** Variables that it reads its database address from, besides DATABASE_URL. */
+  urlEnv: z.union([variable, z.array(variable).min(1)]).optional(),
+  env: z.record(variable, z.string()).optional(),
+  /** Variables of the shell to pass on. */
+  passEnv: z.array(variable).optional(),
+  /** `host` or `host:port` that it may reach besides the rehearsal database and its own port. */
+  allowHosts: z.array(z.string().min(1)).optional(),
+})
+export type ProgramSettings = z.output<typeof program>
+
 /** Tools whose own command is run; `sql` runs plain files itself. */
 export const TOOLS = ['sql', 'drizzle', 'node-pg-migrate', 'prisma', 'supabase', 'command'] as const
 
@@ -103,6 +126,13 @@ export const ScenarioFile = z.strictObject({
           passEnv: z.array(variable).optional(),
           /** `host` or `host:port` that the tool may reach besides the rehearsal database. */
           allowHosts: z.array(z.string().min(1)).optional(),
+          /** Plain SQL files only: how often a file is tried again after 55P03 (lock_timeout), as a deploy script would. */
+          retries: z
+            .union(
+              [whole(0, 100), z.strictObject({ tries: whole(0, 100), delay: duration(false).optional() })],
+              'expected a number or { tries, delay }',
+            )
+            .optional(),
           /** A tool that has not connected after this long is stopped. */
           connectWithin: duration(true).optional(),
         }),
@@ -118,14 +148,65 @@ export const ScenarioFile = z.strictObject({
   checks: path.optional(),
   traffic: z
     .strictObject({
-      old: path.optional(),
-      new: path.optional(),
-      /** Operations a second that each release is offered at full traffic. */
-      rate: z.number().positive().max(100_000).optional(),
-      /** Connections of each release. */
+      /** A file of operations, or a program whose own queries are the traffic. */
+      old: z.union([path, program], 'expected a file or { command, ... }').optional(),
+      new: z.union([path, program], 'expected a file or { command, ... }').optional(),
+      /** One file of operations for both releases: that of `oldRef` for the old one. */
+      module: path.optional(),
+      /** The git ref of the running release: the old release's file (and all it imports) is loaded from there. */
+      oldRef: z.string().min(1).optional(),
+      /** How dependencies are installed where those of `oldRef` differ, as a line for the shell. */
+      install: z.string().min(1).optional(),
+      /** Where operations come from; the first that there is of `files`, `production` (statements of the profile) and `schema` unless given. */
+      source: z.enum(['files', 'production', 'schema'], 'expected files, production or schema').optional(),
+      /** Of production's rates, with `source: 'production'`: 1 plays as much as production has. */
+      factor: z.number().positive().max(1_000).optional(),
+      /** Tables that derived traffic leaves alone. */
+      exclude: z.array(z.string()).optional(),
+      /** Operations a second that each release is offered at full traffic, or a ramp from the start of the pass. */
+      rate: z
+        .union(
+          [
+            z.number().positive().max(100_000),
+            z.strictObject({
+              from: z.number().positive().max(100_000),
+              to: z.number().positive().max(100_000),
+              over: duration(true),
+            }),
+          ],
+          'expected operations a second, or { from, to, over }',
+        )
+        .optional(),
+      /** Connections of each release: the application's pool. */
       connections: whole(1, MOST_CONNECTIONS).optional(),
+      /** How long a request waits for a connection before it gives up; as long as it takes unless given. */
+      queueTimeout: duration(true).optional(),
+      /** `transaction`: a pooler gives each transaction another session. `session` unless given. */
+      pooling: z.enum(['session', 'transaction'], 'expected session or transaction').optional(),
+      /** What the application tries again: a number of tries for 40001 and 40P01, or more about it. */
+      retries: z
+        .union(
+          [
+            whole(0, 100),
+            z.strictObject({
+              tries: whole(0, 100),
+              delay: duration(false).optional(),
+              on: z.array(z.string().regex(/^[0-9A-Z]{5}$/, 'is no SQLSTATE')).optional(),
+            }),
+          ],
+          'expected a number or { tries, delay, on }',
+        )
+        .optional(),
+      /** Settings of the application's sessions: statement_timeout, lock_timeout, idle_in_transaction_session_timeout... */
+      settings: settings.optional(),
     })
     .optional(),
+  /** What else goes on while the migration runs, each in a short pass of its own. */
+  disturbances: z
+    .union([z.boolean(), z.array(DisturbanceKind).min(1)], 'expected true or a list of disturbances')
+    .optional(),
+  /** How long a disturbance lasts after the migration has begun; 10s unless given. */
+  disturbFor: duration(true).optional(),
   production: z.strictObject({ rows: z.record(z.string(), whole(0, Number.MAX_SAFE_INTEGER)) }).optional(),
   postgres: z.union([z.literal(16), z.literal(17), z.literal(18)], 'expected 16, 17 or 18').optional(),
   /** Rows of the largest table: `:n`. */

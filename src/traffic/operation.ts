@@ -24,8 +24,20 @@ export interface Variables {
   seed: number
 }
 
-/** One section of a traffic script. */
-export interface ScriptOperation {
+/** What every operation may have besides; what is left out is as in a declared operation that shares the release's rate. */
+export interface OperationTraits {
+  /** `declared` unless given. */
+  source?: 'declared' | 'derived' | 'production' | 'program'
+  /** Arrivals of its own, 1/s at full traffic, instead of a share by weight. */
+  ratePerSecond?: number
+  /** How long the application computes between two statements of it, in ms. */
+  thinkMs?: number
+  /** The table that a derived operation is about, as the recording names it. */
+  table?: string
+}
+
+/** One section of a traffic script, or what was derived in the same form. */
+export interface ScriptOperation extends OperationTraits {
   kind: 'script'
   release: Release
   name: string
@@ -48,7 +60,7 @@ export interface ScriptOperation {
 }
 
 /** One operation of `defineTraffic`. */
-export interface CodeOperation {
+export interface CodeOperation extends OperationTraits {
   kind: 'code'
   release: Release
   name: string

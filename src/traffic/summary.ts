@@ -61,6 +61,8 @@ export function trafficRows(samples: TrafficSamples, phases: readonly Phase[]): 
         operation: name,
         phase: phase.name,
         ...counts,
+        retried: 0,
+        gaveUp: 0,
         latency: percentilesOf(latency),
         service: percentilesOf(service),
       }
@@ -140,5 +142,6 @@ export function generatorHealth(
     eventLoopUtilisation: measured?.eventLoopUtilisation ?? null,
     baselineMaxQueue: measured?.maxQueue ?? null,
     baselineDropped,
+    phases: [],
   }
 }
