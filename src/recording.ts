@@ -882,14 +882,13 @@ export const Recording = z.object({
   operations: z.array(OperationInfo),
   traffic: z.array(TrafficOrigin).default([]),
   /**
-   * Columns and tables that the pending migrations take away and that the code of the running release still names;
-   * `place` is file:line there. null when it could not be looked at.
+   * Columns (and whole tables, with `column` null) that the migration drops. `place`: file:line of the running release's
+   * code, at `ref`, that names them; null when none does. `ref` is null when that code could not be looked at.
    */
-  namedByOldRelease: z
+  takenAway: z
     .object({
-      /** The git ref that was looked at. */
-      ref: z.string(),
-      names: z.array(z.object({ table: z.string(), column: z.string().nullable(), place: z.string() })),
+      ref: z.string().nullable(),
+      objects: z.array(z.object({ table: z.string(), column: z.string().nullable(), place: z.string().nullable() })),
     })
     .nullable()
     .default(null),

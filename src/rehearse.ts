@@ -233,7 +233,7 @@ function blank(scenario: Scenario): Recording {
       table: operation.table ?? null,
     })),
     traffic: [],
-    namedByOldRelease: null,
+    takenAway: null,
     tool: null,
     migrations: scenario.migrations,
     passes: [],

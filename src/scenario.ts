@@ -1,7 +1,7 @@
 /** Scenario folders: what is rehearsed, found, read and checked as a whole before anything starts. */
 import { basename } from 'node:path'
 import { RehearsalError } from './errors.js'
-import type { Budgets, MigrationFile, TransactionMode } from './recording.js'
+import { DisturbanceKind, type Budgets, type MigrationFile, type TransactionMode } from './recording.js'
 import { toBudgets } from './scenario/budgets.js'
 import { Folder, kindOf, readChecks, readMigration, readSchema, readSeed } from './scenario/files.js'
 import type { CheckQuery, SqlFile } from './scenario/files.js'
@@ -10,7 +10,7 @@ import { readMigrations } from './scenario/migrations.js'
 import { importDefault } from './scenario/module.js'
 import { migrationFiles, readTool, type ScenarioTool } from './scenario/tool.js'
 import { describeIssues, ScenarioFile, type ScenarioSettings } from './scenario/schema.js'
-import { readTraffic } from './scenario/traffic.js'
+import { readTraffic, type TrafficPlan } from './scenario/traffic.js'
 import { findPlainSqlFolder } from './migrations/tools/index.js'
 import { checkSeed, type Seed } from './seeds/index.js'
 import type { Operation } from './traffic/operation.js'
@@ -47,7 +47,9 @@ export interface Scenario {
   transaction: TransactionMode
   rollback: MigrationFile | null
   checks: CheckQuery[]
-  /** Of both releases. */
+  /** Where the traffic of each release comes from, and the application's manners. */
+  traffic: TrafficPlan
+  /** Those of files, of both releases. */
   operations: Operation[]
   productionRows: Record<string, number>
   rows: number
@@ -60,6 +62,10 @@ export interface Scenario {
   roles: { migrate: string; app: string }
   phases: Phases
   maxDurationMs: number
+  /** What else is to go on while the migration runs, each in a pass of its own; `lastsMs` from its start. */
+  disturbances: { kinds: DisturbanceKind[]; lastsMs: number }
+  /** Plain SQL files are tried again after 55P03. */
+  retries: { tries: number; delayMs: number } | null
   /** Only the metrics that the scenario or the command line sets. */
   budgets: Budgets
   settings: Record<string, string>
@@ -77,7 +83,9 @@ export const DEFAULTS = {
   roles: { migrate: 'rehearse_owner', app: 'rehearse_app' },
   phases: { warmupMs: 3_000, baselineMs: 10_000, rolloutMs: 10_000, settleMs: 5_000 },
   maxDurationMs: 600_000,
-} as const satisfies Partial<Scenario>
+  disturbForMs: 10_000,
+  retryDelayMs: 1_000,
+} as const
 
 /** What the command line sets, which wins over the scenario. */
 export interface ScenarioOverrides {
@@ -89,6 +97,8 @@ export interface ScenarioOverrides {
   phases?: Partial<{ [phase in keyof Phases]: number | undefined }> | undefined
   maxDurationMs?: number | undefined
   budgets?: Budgets | undefined
+  disturbances?: readonly DisturbanceKind[] | undefined
+  disturbForMs?: number | undefined
   /** A git ref: what it does not have is pending. */
   pendingSince?: string | undefined
 }
@@ -157,12 +167,14 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
     readMigration(p, s, migrations.transaction),
   )
   const checks = await one(await find.one('checks', settings.checks, ['checks.sql']), readChecks)
-  const traffic = await readTraffic(
+  const traffic = await readTraffic({
     folder,
-    await find.one('traffic.old', pathOf(settings.traffic?.old), ['old.sql', 'old.ts']),
-    await find.one('traffic.new', pathOf(settings.traffic?.new), ['new.sql', 'new.ts']),
+    settings: settings.traffic,
+    settingsFile: file,
+    find,
     usualFolder,
-  )
+    profile: pending.profile,
+  })
 
   const { phases } = settings
   return {
@@ -178,7 +190,8 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
     transaction: migrations.transaction,
     rollback: rollback[0] ?? null,
     checks: checks.flat(),
-    operations: traffic.operations,
+    traffic,
+    operations: [traffic.old, traffic.new].flatMap((one) => (one.kind === 'files' ? one.operations : [])),
     productionRows: settings.production?.rows ?? {},
     rows,
     seedNumber: overrides.seedNumber ?? settings.seedNumber ?? DEFAULTS.seedNumber,
@@ -196,6 +209,11 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
       settleMs: overrides.phases?.settleMs ?? phases?.settle ?? DEFAULTS.phases.settleMs,
     },
     maxDurationMs: overrides.maxDurationMs ?? settings.maxDuration ?? DEFAULTS.maxDurationMs,
+    disturbances: {
+      kinds: [...(overrides.disturbances ?? kindsOf(settings.disturbances))],
+      lastsMs: overrides.disturbForMs ?? settings.disturbFor ?? DEFAULTS.disturbForMs,
+    },
+    retries: retriesOf(given.retries),
     budgets: { ...toBudgets(settings.budgets), ...overrides.budgets },
     settings: settings.settings ?? {},
     roleSettings: { migrate: settings.roleSettings?.migrate ?? {}, app: settings.roleSettings?.app ?? {} },
@@ -207,8 +225,15 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
   }
 }
 
-const pathOf = (given: string | object | undefined): string | undefined =>
-  typeof given === 'string' ? given : undefined
+const kindsOf = (given: ScenarioSettings['disturbances']): readonly DisturbanceKind[] =>
+  given === true ? DisturbanceKind.options : given === undefined || given === false ? [] : given
+
+function retriesOf(given: number | { tries: number; delay?: number | undefined } | undefined): Scenario['retries'] {
+  if (given === undefined) return null
+  const { tries, delay } = typeof given === 'number' ? { tries: given, delay: undefined } : given
+  return { tries, delayMs: delay ?? DEFAULTS.retryDelayMs }
+}
+
 const rateOf = (given: number | { to: number } | undefined): number | undefined =>
   typeof given === 'object' ? given.to : given
 

@@ -29,7 +29,7 @@ export interface PendingFiles {
   by: string
 }
 
-const Profile = z.looseObject({ appliedMigrations: z.array(z.string()) })
+const Profile = z.looseObject({ appliedMigrations: z.array(z.string()).optional() })
 
 /** Throws SCENARIO_INVALID for names that are not there, and PENDING_UNKNOWN when nothing tells. */
 export async function resolvePending(input: PendingInput): Promise<PendingFiles> {
@@ -47,7 +47,7 @@ export async function resolvePending(input: PendingInput): Promise<PendingFiles>
   if (given && 'since' in given) return bySince(input, given.since)
   if (input.profile) {
     const applied = await readProfile(input.profile.path, input.profile.shown)
-    return split(input, (file) => !applied.has(file.name), `the profile ${input.profile.shown}`)
+    if (applied) return split(input, (file) => !applied.has(file.name), `the profile ${input.profile.shown}`)
   }
   const base = await mergeBase(input.project)
   if (base) return byBase(input, base)
@@ -118,7 +118,8 @@ async function byBase(input: PendingInput, base: Base): Promise<PendingFiles> {
   return split(input, (file) => !there.has(file.path), `git: migrations that are not in ${base.label}`)
 }
 
-async function readProfile(path: string, shown: string): Promise<Set<string>> {
+/** null when it does not say what is applied. */
+async function readProfile(path: string, shown: string): Promise<Set<string> | null> {
   let value: unknown
   try {
     value = JSON.parse(await readFile(path, 'utf8'))
@@ -126,6 +127,9 @@ async function readProfile(path: string, shown: string): Promise<Set<string>> {
     throw new RehearsalError('SCENARIO_INVALID', { file: shown, message: 'the profile cannot be read' }, error)
   }
   const checked = Profile.safeParse(value)
-  if (checked.success) return new Set(checked.data.appliedMigrations)
-  throw new RehearsalError('SCENARIO_INVALID', { file: shown, message: 'the profile has no list appliedMigrations' })
+  if (checked.success) return checked.data.appliedMigrations ? new Set(checked.data.appliedMigrations) : null
+  throw new RehearsalError('SCENARIO_INVALID', {
+    file: shown,
+    message: 'appliedMigrations of the profile is no list of names',
+  })
 }

@@ -127,6 +127,9 @@ export function recording(parts: Parts = {}): Recording {
         file: `${release}.sql`,
         line: 1,
         sql: [],
+        source: 'declared' as const,
+        ratePerSecond: null,
+        table: null,
       })),
     ),
     migrations: [

@@ -208,6 +208,7 @@ describe('inconclusive', () => {
     eventLoopUtilisation: 0.2,
     baselineMaxQueue: 0,
     baselineDropped: 0,
+    phases: [],
   }
 
   it('beats warn and pass, not fail: what was proved stays proved', () => {

@@ -1,6 +1,7 @@
 import type { CompatCell, Finding, PgError, SchemaState } from '../../recording.js'
 import type { Facts } from '../facts.js'
 import { count, finding } from '../words.js'
+import { nameOf, takenFrom, type TakenAway } from './contract.js'
 
 /** SQLSTATEs that come and go by themselves: timeouts, deadlocks, serialisation, resources, lost connections. */
 const TRANSIENT = /^(08|40|53|57|58|XX)|^55P03$/
@@ -34,51 +35,106 @@ function firstBreak(
   return null
 }
 
+interface Broken {
+  operation: string
+  state: SchemaState
+  cell: CompatCell
+  error: PgError
+  /** What is dropped, when that is why a derived operation fails. */
+  taken: TakenAway | null
+}
+
 /** Grouped by what the server says and from which state on: one cause, one finding. */
 function oldBreaks(facts: Facts): Finding[] {
-  const groups = new Map<string, { operation: string; state: SchemaState; cell: CompatCell }[]>()
+  const groups = new Map<string, Broken[]>()
   for (const operation of operations(facts, 'old')) {
     const broken = firstBreak(facts, 'old', operation)
     if (!broken || broken.cell.fresh.ok) continue
-    const key = `${broken.state.id} ${broken.cell.fresh.error.sqlstate}`
-    groups.set(key, [...(groups.get(key) ?? []), { operation, ...broken }])
+    const { error } = broken.cell.fresh
+    const info = facts.recording.operations.find((one) => one.release === 'old' && one.name === operation)
+    const taken = takenFrom(facts.recording, info, error)
+    // Whether the running release uses what is dropped is another question for each object.
+    const key = taken && taken.place === null ? nameOf(taken) : `${broken.state.id} ${error.sqlstate}`
+    groups.set(key, [...(groups.get(key) ?? []), { operation, ...broken, error, taken }])
   }
   return [...groups.values()].flatMap((group) => {
     const first = group[0]
-    if (!first || first.cell.fresh.ok) return []
-    const { sqlstate, condition } = first.cell.fresh.error
-    const names = group.map((g) => g.operation)
-    const messages = [...new Set(group.flatMap((g) => (g.cell.fresh.ok ? [] : [g.cell.fresh.error.message])))]
-    const seen =
-      facts.timed?.errors.filter(
-        (e) => e.release === 'old' && names.includes(e.operation) && e.error.sqlstate === sqlstate && !e.hidden,
-      ) ?? []
-    const total = seen.reduce((sum, e) => sum + e.count, 0)
-    const several = names.length > 1
+    if (!first) return []
     return [
-      finding(
-        'old-code-breaks',
-        'fail',
-        `The running release breaks: ${several ? `${names.length} of its operations fail` : `${names[0] ?? ''} fails`} with ${sqlstate}`,
-        {
-          evidence: [
-            `${sqlstate} (${condition}): ${messages.slice(0, 3).join('; ')}, from the state "${first.state.label}" on; before the migration ${several ? 'they' : 'it'} worked.`,
-            ...(several ? [`Operations: ${names.join(', ')}.`] : []),
-            total > 0
-              ? `Under traffic ${count(total, 'request')} failed like this.`
-              : facts.timed
-                ? 'Under traffic none was met after that state.'
-                : 'No timed pass was recorded.',
-          ],
-          at: facts.at(first.state.statement),
-          advice: {
-            text: 'Expand first, contract later: add what the new release needs beside what the old one uses, deploy, and take the old away in a later migration.',
-            sql: null,
-          },
-        },
-      ),
+      first.taken && first.taken.place === null
+        ? mayBreak(facts, group, first, first.taken)
+        : breaks(facts, group, first),
     ]
   })
+}
+
+function breaks(facts: Facts, group: readonly Broken[], first: Broken): Finding {
+  const { sqlstate, condition } = first.error
+  const names = group.map((g) => g.operation)
+  const messages = [...new Set(group.map((g) => g.error.message))]
+  const several = names.length > 1
+  const places = [
+    ...new Set(group.flatMap(({ taken }) => (taken?.place ? `${taken.place} names ${nameOf(taken)}` : []))),
+  ]
+  return finding(
+    'old-code-breaks',
+    'fail',
+    `The running release breaks: ${several ? `${names.length} of its operations fail` : `${names[0] ?? ''} fails`} with ${sqlstate}`,
+    {
+      evidence: [
+        `${sqlstate} (${condition}): ${messages.slice(0, 3).join('; ')}, from the state "${first.state.label}" on; before the migration ${several ? 'they' : 'it'} worked.`,
+        ...(places.length > 0
+          ? [`The running release (${facts.recording.takenAway?.ref ?? ''}): ${places.join('; ')}.`]
+          : []),
+        ...(several ? [`Operations: ${names.join(', ')}.`] : []),
+        underTraffic(facts, names, sqlstate),
+      ],
+      at: facts.at(first.state.statement),
+      advice: {
+        text: 'Expand first, contract later: add what the new release needs beside what the old one uses, deploy, and take the old away in a later migration.',
+        sql: null,
+      },
+    },
+  )
+}
+
+/** Derived traffic lists every column: that it fails proves nothing about a release that may have forgotten the column. */
+function mayBreak(facts: Facts, group: readonly Broken[], first: Broken, taken: TakenAway): Finding {
+  const names = group.map((g) => g.operation)
+  const ref = facts.recording.takenAway?.ref ?? null
+  return finding(
+    'contract-step',
+    'warn',
+    `${nameOf(taken)} is dropped: any code of the running release that still names it fails with ${first.error.sqlstate}`,
+    {
+      evidence: [
+        ref === null
+          ? "The running release's code could not be looked at (there is no git ref to compare with)."
+          : `In the code of the running release (${ref}) no file that names ${taken.table} names ${taken.column ?? 'it'}.`,
+        `Derived traffic, which lists every column, fails from the state "${first.state.label}" on: ${names.join(', ')}.`,
+        underTraffic(facts, names, first.error.sqlstate),
+      ],
+      at: facts.at(first.state.statement),
+      relation: taken.table,
+      advice: {
+        text: 'Make sure that the release which runs now neither selects nor writes it (an ORM selects every column of its schema): deploy that release first, then drop.',
+        sql: null,
+      },
+    },
+  )
+}
+
+function underTraffic(facts: Facts, names: readonly string[], sqlstate: string): string {
+  const seen =
+    facts.timed?.errors.filter(
+      (e) => e.release === 'old' && names.includes(e.operation) && e.error.sqlstate === sqlstate && !e.hidden,
+    ) ?? []
+  const total = seen.reduce((sum, e) => sum + e.count, 0)
+  return total > 0
+    ? `Under traffic ${count(total, 'request')} failed like this.`
+    : facts.timed
+      ? 'Under traffic none was met after that state.'
+      : 'No timed pass was recorded.'
 }
 
 /** Grouped by SQLSTATE. */
