@@ -3,11 +3,20 @@
 import { Command, CommanderError, Option } from 'commander'
 import { closeAllNow } from './branches/index.js'
 import { explain, type Told } from './commands/explain.js'
-import { budget, duration, formats, METRIC_NAMES, oneOf, positiveNumber, wholeNumber } from './commands/options.js'
+import {
+  budget,
+  disturbances,
+  duration,
+  formats,
+  METRIC_NAMES,
+  oneOf,
+  positiveNumber,
+  wholeNumber,
+} from './commands/options.js'
 import { report } from './commands/report.js'
 import { run, type Console } from './commands/run.js'
 import { EXIT, RehearsalError } from './errors.js'
-import type { Budgets } from './recording.js'
+import { DisturbanceKind, type Budgets } from './recording.js'
 import type { Format } from './report/index.js'
 import { version } from './version.js'
 
@@ -78,6 +87,8 @@ interface RunFlags {
   port?: number
   pendingSince?: string
   race?: true
+  disturb?: true | DisturbanceKind[]
+  disturbFor?: number
   budget: Budgets
   failOn: 'warn' | 'fail'
   out?: string
@@ -169,6 +180,17 @@ runCommand
       'also start the migration tool twice at once, as a rolling deploy does (not for plain SQL files)',
     ),
   )
+  .addOption(
+    new Option(
+      '--disturb [list]',
+      `also rehearse, each in a short pass, while something else goes on: ${DisturbanceKind.options.join(', ')} (default: all of them)`,
+    ).argParser(disturbances),
+  )
+  .addOption(
+    new Option('--disturb-for <duration>', 'how long it lasts after the migration has begun (default: 10s)').argParser(
+      duration('--disturb-for', true),
+    ),
+  )
 runCommand.addOption(
   new Option(
     '--out <folder>',
@@ -195,6 +217,8 @@ runCommand.action(async (folders: string[], flags: RunFlags) => {
         maxDurationMs: flags.maxDuration,
         budgets: flags.budget,
         pendingSince: flags.pendingSince,
+        disturbances: flags.disturb === true ? DisturbanceKind.options : flags.disturb,
+        disturbForMs: flags.disturbFor,
       },
       out: flags.out ?? null,
       formats: flags.format,

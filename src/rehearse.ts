@@ -2,22 +2,25 @@
  * The conductor: rehearse(scenario) -> Recording. Opens a throw-away database, fills it, and gives every pass its own
  * equal copy. The only verb that touches the world.
  */
-import { relative } from 'node:path'
-import { asDiskFull, branches, GRANTS_ASSUMPTION, type Branch } from './branches/index.js'
+import { asDiskFull, branches, type Branch } from './branches/index.js'
+import { blank, learnDatabase, learnTraffic } from './begun.js'
 import { readEnvironment } from './environment.js'
 import { RehearsalError } from './errors.js'
 import type { Emit } from './events.js'
-import { checkTables, fill, interrupted, stopIf, type Filled } from './fill.js'
+import { checkTables, fill, interrupted, stopIf } from './fill.js'
 import { sustainableRate, unhealthy } from './health.js'
 import { prepareTool, type ReadyTool } from './launch.js'
 import type { PassInput } from './pass/context.js'
+import { disturbanceSettings, disturbedPass } from './pass/disturbed.js'
 import { racePass } from './pass/race.js'
 import { quietPass } from './pass/quiet.js'
 import { timedPass } from './pass/timed.js'
+import type { UnmigratedCopy } from './pass/timing.js'
 import { connect, disconnect, type Sql } from './pg/connect.js'
 import { isConnectionFailure, toPgError } from './pg/errors.js'
-import { SCHEMA_VERSION, type MigrationFile, type OperationInfo, type QuietPass, type Recording } from './recording.js'
+import type { MigrationFile, QuietPass, Recording } from './recording.js'
 import type { Scenario } from './scenario.js'
+import { supply, type Supplied } from './supply/index.js'
 import { toolVersion } from './version.js'
 
 export interface RehearseOptions {
@@ -64,11 +67,22 @@ export async function rehearse(scenario: Scenario, options: RehearseOptions = {}
       tool = await prepareTool({ tool: scenario.tool, directory: branch.directory, shell: options.shell ?? {} })
     }
     const filled = await fill(branch, scenario, tool, emit, signal)
-    learn(recording, scenario, filled, tool)
+    learnDatabase(recording, scenario, filled, tool)
     await checkTables(branch, scenario)
     await branch.seal()
+    const supplied = await supply({
+      branch,
+      scenario,
+      tool,
+      migrations: recording.migrations,
+      shell: options.shell ?? {},
+      emit,
+      signal,
+    })
+    stopIf(signal)
+    learnTraffic(recording, supplied)
+    const run: Run = { branch, scenario, tool, supplied, emit, signal }
     recorded = true
-    const run: Run = { branch, scenario, tool, emit, signal }
     const quiet = await onCopy(run, 'quiet', recording.migrations, async (input, sql) => {
       recording.environment = await readEnvironment({
         sql,
@@ -82,7 +96,7 @@ export async function rehearse(scenario: Scenario, options: RehearseOptions = {}
         startedAt,
         folder: scenario.folder,
       })
-      return quietPass(input)
+      return quietPass({ ...input, unmigrated: () => unmigrated(branch) })
     })
     recording.passes.push(quiet.pass)
     recording.migrations = [...quiet.migrations]
@@ -93,6 +107,7 @@ export async function rehearse(scenario: Scenario, options: RehearseOptions = {}
       recording.passes.push(await onCopy(run, 'race', recording.migrations, racePass))
       stopIf(signal)
     }
+    await disturbed(run, recording, quiet.pass)
     recording.complete = true
   } catch (error) {
     const known =
@@ -125,18 +140,64 @@ const connectionLost = (error: unknown): RehearsalError | null =>
 async function timed(run: Run, recording: Recording, quiet: QuietPass): Promise<void> {
   const { scenario, emit, signal } = run
   const taken = new Map(quiet.migration.statements.map((run) => [run.statement, run.work?.locks ?? []] as const))
-  let rate = scenario.rate
+  let rate = fullRate(run, recording)
+  const asked = rate
   for (let attempt = 1; ; attempt++) {
     const pass = await onCopy(run, 'timed', recording.migrations, (input) =>
-      timedPass({ ...input, rate, connections: scenario.connections, phases: scenario.phases, taken }),
+      timedPass({ ...input, ...trafficOf(run, rate), phases: scenario.phases, taken }),
     )
     recording.passes.push(pass)
     const trouble = unhealthy(pass, scenario.budgets).filter((t) => t.cause === 'generator')
     if (trouble.length === 0 || attempt === 2 || signal.aborted) return
     rate = sustainableRate(pass)
-    const message = `The traffic generator could not keep up at ${scenario.rate} operations/s; the timed pass was repeated at ${rate}. The first attempt is in the recording and is not judged.`
+    const message = `The traffic generator could not keep up at ${asked} operations/s; the timed pass was repeated at ${rate}. The first attempt is in the recording and is not judged.`
     recording.warnings.push(message)
     emit({ type: 'warning', message })
+  }
+}
+
+/** Beyond it a generator on a few cores cannot keep its schedule; see the research on traffic. */
+const MOST_PER_SECOND = 2_000
+
+/** As asked for; else what production has, as far as it can be played. */
+function fullRate({ scenario, supplied, emit }: Run, recording: Recording): number {
+  const { ratePerSecond } = supplied
+  if (scenario.rateGiven || ratePerSecond === null) return scenario.rate
+  if (ratePerSecond <= MOST_PER_SECOND) return Math.max(1, Math.round(ratePerSecond * 10) / 10)
+  const message = `Production has ${Math.round(ratePerSecond)} operations/s of what is played; ${MOST_PER_SECOND} are offered, which is what one machine can time (set traffic.rate or --rate for another rate).`
+  recording.warnings.push(message)
+  emit({ type: 'warning', message })
+  return MOST_PER_SECOND
+}
+
+/** The rest of what a pass under traffic needs. */
+function trafficOf({ scenario }: Run, rate: number) {
+  const { manners, ramp } = scenario.traffic
+  return { rate, ramp, manners, connections: scenario.connections }
+}
+
+/** Each disturbance in a short pass of its own. */
+async function disturbed(run: Run, recording: Recording, quiet: QuietPass): Promise<void> {
+  const { scenario, signal } = run
+  const taken = new Map(quiet.migration.statements.map((one) => [one.statement, one.work?.locks ?? []] as const))
+  for (const disturbance of scenario.disturbances.kinds) {
+    const pass = await onCopy(
+      run,
+      'disturbance',
+      recording.migrations,
+      (input) =>
+        disturbedPass({
+          ...input,
+          ...trafficOf(run, fullRate(run, recording)),
+          phases: scenario.phases,
+          taken,
+          disturbance,
+          lastsMs: scenario.disturbances.lastsMs,
+        }),
+      disturbanceSettings(disturbance),
+    )
+    recording.passes.push(pass)
+    stopIf(signal)
   }
 }
 
@@ -145,18 +206,20 @@ interface Run {
   branch: Branch
   scenario: Scenario
   tool: ReadyTool | null
+  supplied: Supplied
   emit: Emit
   signal: AbortSignal
 }
 
 async function onCopy<T>(
-  { branch, scenario, tool, emit, signal }: Run,
-  name: 'quiet' | 'timed' | 'race',
+  { branch, scenario, tool, supplied, emit, signal }: Run,
+  name: 'quiet' | 'timed' | 'race' | 'disturbance',
   migrations: readonly MigrationFile[],
   use: (input: PassInput, admin: Sql) => Promise<T>,
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<T> {
   emit({ type: 'step', text: `copying the database for the ${name} pass` })
-  const copy = await branch.fork(name)
+  const copy = await branch.fork(name, settings)
   const admin = connect(copy.address('admin'), { applicationName: 'rehearse conductor' })
   try {
     return await use(
@@ -167,10 +230,11 @@ async function onCopy<T>(
         app: copy.address('app'),
         migrations,
         transaction: scenario.transaction,
+        retries: scenario.retries,
         tool: tool?.release ?? null,
         rollback: scenario.rollback,
         checks: scenario.checks,
-        operations: scenario.operations,
+        operations: supplied.operations,
         rows: scenario.rows,
         seed: scenario.seedNumber,
         maxDurationMs: scenario.maxDurationMs,
@@ -185,59 +249,8 @@ async function onCopy<T>(
   }
 }
 
-/** What is known once the database is there. */
-function learn(recording: Recording, scenario: Scenario, filled: Filled, ready: ReadyTool | null): void {
-  recording.migrations = [...filled.migrations]
-  if (!scenario.tool) return
-  const { setup, command, project } = scenario.tool
-  recording.tool = {
-    tool: setup.tool,
-    title: setup.title,
-    version: setup.version,
-    command,
-    how: setup.launch.kind === 'replay' ? 'replay' : 'program',
-    why: setup.launch.kind === 'replay' ? setup.launch.why : null,
-    folder: relative(project, setup.folder) || '.',
-    journal: setup.ledger?.table ?? null,
-    pendingBy: filled.pendingBy,
-    notes: [...filled.notes],
-  }
-  if (ready && ready.withheld.length > 0)
-    recording.assumptions.push(
-      `Variables of the project's .env files that the migration tool was not given: ${ready.withheld.join(', ')} (pass them on with migrations.passEnv).`,
-    )
-}
-
-function blank(scenario: Scenario): Recording {
-  return {
-    kind: 'recording',
-    schemaVersion: SCHEMA_VERSION,
-    name: scenario.name,
-    complete: false,
-    stopped: null,
-    seed: scenario.seedNumber,
-    rows: scenario.rows,
-    productionRows: scenario.productionRows,
-    budgets: scenario.budgets,
-    environment: null,
-    operations: scenario.operations.map((operation): OperationInfo => ({
-      release: operation.release,
-      name: operation.name,
-      weight: operation.weight,
-      prepared: operation.prepared,
-      file: operation.file,
-      line: operation.line,
-      sql: operation.kind === 'script' ? operation.normalisedSql : [],
-      source: operation.source ?? 'declared',
-      ratePerSecond: operation.ratePerSecond ?? null,
-      table: operation.table ?? null,
-    })),
-    traffic: [],
-    takenAway: null,
-    tool: null,
-    migrations: scenario.migrations,
-    passes: [],
-    assumptions: [...scenario.assumptions, GRANTS_ASSUMPTION],
-    warnings: [],
-  }
+/** A second copy, on which the migration does not run. */
+async function unmigrated(branch: Branch): Promise<UnmigratedCopy> {
+  const copy = await branch.fork('unmigrated')
+  return { app: copy.address('app'), admin: copy.address('admin'), stop: () => copy.stop() }
 }

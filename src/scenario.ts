@@ -49,6 +49,8 @@ export interface Scenario {
   checks: CheckQuery[]
   /** Where the traffic of each release comes from, and the application's manners. */
   traffic: TrafficPlan
+  /** The git ref of the running release, where it is named; else it is taken to be the merge-base with the default branch. */
+  runningRef: string | null
   /** Those of files, of both releases. */
   operations: Operation[]
   productionRows: Record<string, number>
@@ -57,6 +59,8 @@ export interface Scenario {
   postgres: 16 | 17 | 18
   /** Operations a second of each release. */
   rate: number
+  /** Whether the user said so. */
+  rateGiven: boolean
   /** Connections of each release. */
   connections: number
   roles: { migrate: string; app: string }
@@ -190,13 +194,15 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
     transaction: migrations.transaction,
     rollback: rollback[0] ?? null,
     checks: checks.flat(),
-    traffic,
+    traffic: overrides.rate === undefined ? traffic : { ...traffic, ramp: null },
+    runningRef: settings.traffic?.oldRef ?? overrides.pendingSince ?? sinceOf(pending.given),
     operations: [traffic.old, traffic.new].flatMap((one) => (one.kind === 'files' ? one.operations : [])),
     productionRows: settings.production?.rows ?? {},
     rows,
     seedNumber: overrides.seedNumber ?? settings.seedNumber ?? DEFAULTS.seedNumber,
     postgres: overrides.postgres ?? settings.postgres ?? DEFAULTS.postgres,
     rate: overrides.rate ?? rateOf(settings.traffic?.rate) ?? DEFAULTS.rate,
+    rateGiven: (overrides.rate ?? settings.traffic?.rate) !== undefined,
     connections: overrides.connections ?? settings.traffic?.connections ?? DEFAULTS.connections,
     roles: {
       migrate: settings.roles?.migrate ?? DEFAULTS.roles.migrate,
@@ -220,10 +226,11 @@ export async function loadScenario(path: string, overrides: ScenarioOverrides = 
     assumptions: [
       ...migrations.assumptions,
       ...(inSchema ? ['The schema that is given has everything that the migrations before the pending ones do.'] : []),
-      ...traffic.assumptions,
     ],
   }
 }
+
+const sinceOf = (given: ScenarioSettings['pending']): string | null => (given && 'since' in given ? given.since : null)
 
 const kindsOf = (given: ScenarioSettings['disturbances']): readonly DisturbanceKind[] =>
   given === true ? DisturbanceKind.options : given === undefined || given === false ? [] : given

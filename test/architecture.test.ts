@@ -40,7 +40,9 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   seeds: [...LEAVES, 'values'],
   traffic: [...LEAVES, 'values', 'profile'],
   // A program's queries are seen on the wire; it is started as a migration tool is, and reports as traffic does.
-  apps: [...LEAVES, 'wire', 'traffic'],
+  apps: [...LEAVES, 'wire', 'traffic', 'migrations', 'worktree'],
+  // Its packages are linked, its .env files left out and programs started in it as in the copy for a migration tool.
+  worktree: [...LEAVES, 'migrations'],
   scenario: LEAVES,
   environment: LEAVES,
   plan: ['scenario'],
@@ -54,7 +56,10 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   launch: ['clock', 'migrations', 'pass', 'scenario'],
   // The applied migrations are run as the pending ones will be.
   fill: [...LEAVES, ...DOERS, 'scenario', 'launch', 'pass'],
-  rehearse: [...LEAVES, ...DOERS, 'fill', 'launch', 'pass', 'scenario', 'environment', 'health'],
+  // What traffic is made of is learnt on a copy where the migration is run as in a pass.
+  supply: [...LEAVES, ...DOERS, 'scenario', 'launch', 'pass'],
+  begun: [...LEAVES, ...DOERS, 'fill', 'launch', 'scenario', 'supply'],
+  rehearse: [...LEAVES, ...DOERS, 'begun', 'supply', 'fill', 'launch', 'pass', 'scenario', 'environment', 'health'],
   index: [...LEAVES, ...DOERS, 'scenario', 'judge', 'report', 'rehearse', 'read-recording'],
   commands: [...LEAVES, 'scenario', 'environment', 'plan', 'rehearse', 'judge', 'report', 'terminal', 'read-recording'],
   cli: ['commands', 'branches', 'errors', 'recording', 'report', 'version'],
@@ -73,6 +78,7 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   'probe/timings.ts -> traffic/random.ts': 'the same, with parameters of the same kind',
   'scenario/module.ts -> seeds/define.ts': "handed to the user's files as 'pg-rehearse'",
   'scenario/module.ts -> traffic/define.ts': 'the same',
+  'scenario/traffic.ts -> profile/schema.ts': 'statements of production are read with the rest',
   'scenario/traffic.ts -> traffic/define.ts': 'reads operations from files',
   'scenario/traffic.ts -> traffic/operation.ts': 'the same',
   'scenario/traffic.ts -> traffic/script.ts': 'the same',

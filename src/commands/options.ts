@@ -1,7 +1,7 @@
 /** Values of flags, read strictly: what cannot be understood is a usage error that names the flag. */
 import { RehearsalError } from '../errors.js'
 import { isMetric, METRICS, type Metric } from '../judge/budgets.js'
-import type { Budgets } from '../recording.js'
+import { DisturbanceKind, type Budgets } from '../recording.js'
 import { parseDuration } from '../scenario.js'
 import { renderers, type Format } from '../report/index.js'
 
@@ -51,6 +51,22 @@ export const oneOf =
     if (value === undefined) throw usage(`${flag} must be one of ${values.join(', ')}, not "${text}"`)
     return value
   }
+
+/** `long-read,vacuum`; a folder after the flag is taken for its value. */
+export function disturbances(text: string): DisturbanceKind[] {
+  return [
+    ...new Set(
+      text.split(',').map((part) => {
+        const kind = DisturbanceKind.options.find((known) => known === part.trim())
+        if (kind === undefined)
+          throw usage(
+            `--disturb must be one or several of ${DisturbanceKind.options.join(', ')}, not "${part.trim()}" (folders come before it)`,
+          )
+        return kind
+      }),
+    ),
+  ]
+}
 
 /** `html,json,md` */
 export function formats(text: string): Format[] {

@@ -69,3 +69,46 @@ export async function filesAt(folder: string, base: Base, paths: readonly string
   }
   return found
 }
+
+/** The commit that is checked out; null outside git. */
+export const headOf = async (folder: string): Promise<string | null> => line(await git(folder, 'rev-parse', 'HEAD'))
+
+/** Whether the working tree has changes that are not in HEAD. */
+export const hasChanges = async (folder: string): Promise<boolean> =>
+  line(await git(folder, 'status', '--porcelain', '--untracked-files=no')) !== null
+
+/** What is no code of the application: migrations, data, locks, documents. */
+const NOT_CODE = ['*.sql', '*.json', '*.lock', '*.md', '*.mdx', '*.yaml', '*.yml', '*.snap', '*.csv', '*.txt', '*.svg']
+
+/**
+ * `file:line` where a commit's code names one of `words` in a file that also names one of `near` (whole words); null when
+ * none does. Paths under `without` are left out.
+ */
+export async function placeOf(
+  folder: string,
+  base: Base,
+  words: readonly string[],
+  near: readonly string[],
+  without: readonly string[],
+): Promise<string | null> {
+  const patterns = (all: readonly string[]): string[] => all.flatMap((word) => ['-e', word])
+  const paths = ['.', ...[...NOT_CODE, ...without].map((path) => `:(exclude)${path}`)]
+  const listed = await git(folder, 'grep', '-l', '-z', '-w', '-I', '-F', ...patterns(near), base.commit, '--', ...paths)
+  const files = (listed ?? '').split('\0').flatMap((entry) => entry.slice(entry.indexOf(':') + 1) || [])
+  if (files.length === 0) return null
+  const found = await git(
+    folder,
+    'grep',
+    '-n',
+    '-w',
+    '-I',
+    '-F',
+    ...patterns(words),
+    base.commit,
+    '--',
+    ...files.slice(0, 2_000),
+  )
+  const [first] = (found ?? '').split('\n')
+  const place = /^[^:]*:(.+?):(\d+):/.exec(first ?? '')
+  return place ? `${place[1] ?? ''}:${place[2] ?? ''}` : null
+}

@@ -159,7 +159,7 @@ describe('words', () => {
   it('tells at which state the old release breaks, and to migrate first', () => {
     const sentences = compatSentences(quietOf(make.renameReport()))
     expect(sentences).toContainEqual({
-      text: 'old get_user breaks in the state “after 0007_rename.sql”: 42703 column "name" does not exist.',
+      text: 'old get_user and rename_user break in the state “after 0007_rename.sql”: 42703 column "name" does not exist.',
       bad: true,
     })
     expect(sentences.at(-1)?.text).toBe(

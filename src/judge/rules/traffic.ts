@@ -110,6 +110,27 @@ export function migrationWaited(facts: Facts): Finding[] {
     )
 }
 
+/** Without anything that the running release does, silence proves nothing. */
+function noTraffic({ recording, timed }: Facts): Finding[] {
+  const programs = timed?.programs.some((run) => run.release === 'old') === true
+  if (!timed || programs || recording.operations.some(({ release }) => release === 'old')) return []
+  const journal = recording.tool?.journal ?? null
+  const tables = (recording.environment?.relations ?? []).filter(({ relation }) => relation !== journal)
+  const reasons = recording.traffic.flatMap(({ leftOut }) => leftOut.map(({ what, reason }) => `${what}: ${reason}`))
+  return tables.length === 0
+    ? [
+        finding('no-traffic', 'info', 'There is no table before the migration, so no release can be using one', {
+          evidence: ['Nobody can wait or fail: what was rehearsed is that the migration runs.'],
+        }),
+      ]
+    : [
+        finding('no-traffic', 'inconclusive', 'The rehearsal had no traffic of the running release', {
+          evidence: reasons.length > 0 ? reasons.slice(0, 10) : ['No operation of it is known.'],
+          advice: { text: 'Declare what the application does in rehearsal/old.sql, or seed the tables.', sql: null },
+        }),
+      ]
+}
+
 /** What makes the measurement itself worthless. */
 export function health(facts: Facts): Finding[] {
   const { recording, timed, quiet } = facts
@@ -126,7 +147,7 @@ export function health(facts: Facts): Finding[] {
     ]
   if (!quiet || !timed)
     return [finding('incomplete', 'inconclusive', `The ${quiet ? 'timed' : 'quiet'} pass is missing`)]
-  return unhealthy(timed, recording.budgets).map((cause) =>
+  const causes = unhealthy(timed, recording.budgets).map((cause) =>
     finding(`inconclusive-${cause.cause}`, 'inconclusive', cause.sentence, {
       advice:
         cause.cause === 'generator'
@@ -134,4 +155,5 @@ export function health(facts: Facts): Finding[] {
           : null,
     }),
   )
+  return [...causes, ...noTraffic(facts)]
 }

@@ -1,50 +1,154 @@
-/** Reading operations before and after the migration, at rest. */
-import type { QueryTiming, Timing } from '../../recording.js'
+/** Every operation with and without the migration, at rest: times, and what became of its plans. */
+import type { Plan, PlanComparison } from '../../recording.js'
+import type { ComponentChildren } from 'preact'
+import { plural } from '../../units.js'
+import {
+  changeSentence,
+  changeWords,
+  isOther,
+  nodeLine,
+  ratioWords,
+  settledWords,
+  spreadWords,
+  timingRows,
+  wasTimed,
+  type TimingRow,
+} from '../timing-words.js'
 import { Nothing, Num, Table } from '../ui.js'
-import { formatMs, formatRatio } from '../../units.js'
 import type { View } from '../view.js'
 
-const ratio = (timing: QueryTiming): number | null =>
-  timing.after === null ? null : timing.after.medianMs / Math.max(0.001, timing.before.medianMs)
-
-const withSpread = (timing: Timing | null): string =>
-  timing === null ? '–' : `${formatMs(timing.medianMs)} ± ${formatMs(timing.madMs)}`
+/** So many rows are shown at once; more of those that did not change are folded. */
+const MOST_OPEN = 12
 
 export const Timings = (props: { view: View }) => {
   const { quiet } = props.view
   if (quiet === null) return <Nothing>Not measured: the quiet pass is missing.</Nothing>
   if (quiet.timings.length === 0)
-    return <Nothing>Not measured: no operation that only reads worked before the migration.</Nothing>
-  const rows = [...quiet.timings].sort((a, b) => (ratio(b) ?? 0) - (ratio(a) ?? 0))
-  const settled = rows.some((row) => row.settled !== null)
+    return (
+      <Nothing>
+        {quiet.migration.outcome.ok
+          ? 'Not measured: no operation was timed before and after the migration.'
+          : 'Not measured: the migration failed.'}
+      </Nothing>
+    )
+  const rows = timingRows(quiet.timings)
+  const timed = rows.filter((row) => wasTimed(row.timing))
+  const other = timed.filter((row) => isOther(row.timing))
+  const same = timed.filter((row) => !isOther(row.timing))
+  const untimed = rows.filter((row) => !wasTimed(row.timing))
+  const alternating = rows.some((row) => row.timing.ratio !== null)
   return (
     <>
-      <Table
-        label="Query timings"
-        head={['operation', 'before', 'after', ...(settled ? ['after VACUUM ANALYZE'] : []), 'after / before', 'plan']}
-        numeric={settled ? [1, 2, 3, 4] : [1, 2, 3]}
-      >
-        <tbody>
-          {rows.map((row) => (
-            <tr>
-              <th scope="row">
-                {row.operation}
-                <small>{`${row.release} release`}</small>
-              </th>
-              <Num text={withSpread(row.before)} />
-              <Num text={row.after === null ? 'fails' : withSpread(row.after)} strong />
-              {settled ? <Num text={withSpread(row.settled)} /> : null}
-              <Num text={row.after === null ? '–' : formatRatio(ratio(row))} />
-              <td>{row.planChanged === null ? '–' : row.planChanged ? 'changed' : 'same'}</td>
-            </tr>
-          ))}
-        </tbody>
-      </Table>
-      <p class="note">
-        Median ± median absolute deviation of one session at rest, {rows[0]?.before.samples ?? 0} runs or fewer each;
-        operations that write, and operations written as code, are not repeated and so not timed. Differences below 1 ms
-        do not count.
+      <p>
+        {other.length === 0
+          ? `No operation of ${timed.length} has another plan or surely another time.`
+          : `${plural(other.length, 'operation')} of ${timed.length} ${other.length === 1 ? 'has' : 'have'} another plan or surely another time.`}
       </p>
+      {other.length === 0 ? null : <Rows label="Operations with another plan or time" rows={other} plans />}
+      {same.length === 0 ? null : (
+        <Folded open={same.length <= MOST_OPEN} title={`As before: ${plural(same.length, 'operation')}`}>
+          <Rows label="Operations as before" rows={same} plans={false} />
+        </Folded>
+      )}
+      {untimed.length === 0 ? null : (
+        <Folded open={untimed.length <= MOST_OPEN} title={`Not timed: ${plural(untimed.length, 'operation')}`}>
+          <ul>
+            {untimed.map(({ timing, releases }) => (
+              <li>{`${timing.operation} (${releases}): ${timing.reason ?? 'not measured'}`}</li>
+            ))}
+          </ul>
+        </Folded>
+      )}
+      <p class="note">
+        Median ± median absolute deviation of one session at rest. Every run is rolled back, so COMMIT is not in the
+        times. Differences below 1 ms do not count.{' '}
+        {alternating
+          ? 'Below a ratio is the interval in which it lies with at least 95 %: two copies, one of them migrated, were measured in alternating rounds.'
+          : 'Before and after were measured on one copy, one after the other.'}
+      </p>
+    </>
+  )
+}
+
+const Folded = (props: { open: boolean; title: string; children: ComponentChildren }) => (
+  <details class="more" open={props.open}>
+    <summary>{props.title}</summary>
+    {props.children}
+  </details>
+)
+
+const Rows = (props: { label: string; rows: readonly TimingRow[]; plans: boolean }) => {
+  const settled = props.rows.some((row) => row.timing.settled !== null)
+  const again = settled ? ['after VACUUM ANALYZE', 'ratio'] : []
+  return (
+    <Table
+      label={props.label}
+      class="short"
+      head={['operation', 'before', 'after', 'after / before', ...again, ...(props.plans ? ['plan'] : [])]}
+      numeric={settled ? [1, 2, 3, 4, 5] : [1, 2, 3]}
+    >
+      <tbody>
+        {props.rows.map(({ timing, releases }) => (
+          <tr>
+            <th scope="row">
+              {timing.operation}
+              <small>{releases}</small>
+              {timing.reason === null ? null : <small>{timing.reason}</small>}
+            </th>
+            <Num text={spreadWords(timing.before)} />
+            <Num text={timing.after === null ? 'fails' : spreadWords(timing.after)} strong />
+            <Num text={ratioWords(timing)} />
+            {settled ? <Num text={spreadWords(timing.settled)} /> : null}
+            {settled ? <Num text={settledWords(timing)} /> : null}
+            {props.plans ? (
+              <td>
+                <Changes plans={timing.plans} changed={timing.planChanged} />
+              </td>
+            ) : null}
+          </tr>
+        ))}
+      </tbody>
+    </Table>
+  )
+}
+
+const Changes = (props: { plans: readonly PlanComparison[]; changed: boolean | null }) => {
+  const changes = changeWords(props.plans)
+  if (changes.length === 0) return <>{props.changed === null ? '–' : props.changed ? 'changed' : 'same'}</>
+  const changed = props.plans.filter((plan) => plan.changes.length + plan.lasting.length > 0)
+  return (
+    <>
+      {changes.map((change) => (
+        <div>{changeSentence(change)}</div>
+      ))}
+      <details>
+        <summary>plans</summary>
+        {changed.map((plan) => (
+          <>
+            <PlanText title="before" plan={plan.before} />
+            <PlanText title="after" plan={plan.after} />
+            <PlanText title="after VACUUM ANALYZE" plan={plan.settled} />
+          </>
+        ))}
+      </details>
+    </>
+  )
+}
+
+const PlanText = (props: { title: string; plan: Plan | null }) => {
+  const { plan } = props
+  if (plan === null) return null
+  const pages = [
+    plan.pagesHit === null ? null : `${plural(plan.pagesHit, 'page')} in memory`,
+    plan.pagesRead === null ? null : `${plan.pagesRead} read`,
+    plan.temporaryPages ? `${plan.temporaryPages} temporary` : null,
+  ].filter((one) => one !== null)
+  return (
+    <>
+      <small>{pages.length === 0 ? props.title : `${props.title}: ${pages.join(', ')}`}</small>
+      <pre>
+        <code>{plan.nodes.map(nodeLine).join('\n')}</code>
+      </pre>
     </>
   )
 }

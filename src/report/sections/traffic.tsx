@@ -3,6 +3,7 @@ import { PhaseName } from '../../recording.js'
 import { Nothing, Num, Table } from '../ui.js'
 import { formatCount, formatMs, formatShare, plural } from '../../units.js'
 import { phaseWord, type View } from '../view.js'
+import { mannersSentence, Origins, Programs } from './traffic-origin.js'
 
 /** Rows by release and operation, phases in their order; phases without any arrival are left away. */
 const groups = (timed: TimedPass): { release: string; operation: string; rows: TrafficRow[] }[] =>
@@ -71,22 +72,88 @@ const Errors = (props: { timed: TimedPass }) => (
   </Table>
 )
 
+type Group = ReturnType<typeof groups>[number]
+
+/** From so many operations on, only those with something to tell are shown phase by phase. */
+const MANY = 40
+/** Of the others, so many of the busiest. */
+const BUSIEST = 10
+
+const sum = (rows: readonly TrafficRow[], count: (row: TrafficRow) => number): number =>
+  rows.reduce((total, row) => total + count(row), 0)
+
+/** Failed, dropped, or some request of it took far longer than any in the baseline. */
+function tells({ rows }: Group): boolean {
+  if (rows.some((row) => row.failed + row.dropped + row.retried > 0)) return true
+  const usual = Math.max(0, ...rows.flatMap((row) => (row.phase === 'baseline' ? (row.latency?.maxMs ?? 0) : [])))
+  return rows.some((row) => (row.latency?.maxMs ?? 0) > Math.max(50, 3 * usual))
+}
+
+/** The operations to show phase by phase, and the rest. */
+function split(all: readonly Group[]): { shown: Group[]; rest: Group[] } {
+  if (all.length <= MANY) return { shown: [...all], rest: [] }
+  const busy = [...all].sort((a, b) => sum(b.rows, (row) => row.scheduled) - sum(a.rows, (row) => row.scheduled))
+  const kept = new Set([...all.filter(tells).slice(0, MANY), ...busy.slice(0, BUSIEST)])
+  return { shown: all.filter((one) => kept.has(one)), rest: all.filter((one) => !kept.has(one)) }
+}
+
+const Rest = (props: { rest: readonly Group[] }) => (
+  <details class="more">
+    <summary>{`${plural(props.rest.length, 'operation')} more`}</summary>
+    <Table
+      label="Other operations"
+      head={['operation', 'scheduled', 'completed', 'failed', 'p50 in the baseline', 'max']}
+      numeric={[1, 2, 3, 4, 5]}
+    >
+      <tbody>
+        {props.rest.map(({ release, operation, rows }) => (
+          <tr>
+            <th scope="row">
+              <span class={`release ${release}`}>{release}</span> {operation}
+            </th>
+            <Num text={formatCount(sum(rows, (row) => row.scheduled))} />
+            <Num text={formatCount(sum(rows, (row) => row.completed))} />
+            <Num text={formatCount(sum(rows, (row) => row.failed))} />
+            <Num text={formatMs(rows.find((row) => row.phase === 'baseline')?.latency?.p50Ms ?? null)} />
+            <Num text={formatMs(Math.max(0, ...rows.map((row) => row.latency?.maxMs ?? 0)))} />
+          </tr>
+        ))}
+      </tbody>
+    </Table>
+  </details>
+)
+
 export const Traffic = (props: { view: View }) => {
   const { timed } = props.view
   if (timed === null) return <Nothing>Not measured: the timed pass is missing.</Nothing>
   const { generator } = timed
-  const reprepared = timed.traffic.reduce((sum, row) => sum + row.reprepared, 0)
+  const reprepared = sum(timed.traffic, (row) => row.reprepared)
+  const retried = sum(timed.traffic, (row) => row.retried)
+  const gaveUp = sum(timed.traffic, (row) => row.gaveUp)
+  const { shown, rest } = split(groups(timed))
+  const manners = mannersSentence(timed)
+  const scheduled = props.view.report.recording.operations.some(({ source }) => source !== 'program')
   return (
     <>
-      <p>
-        {`Open loop: ${formatCount(generator.ratePerSecond)} arrivals a second and ${plural(generator.connections, 'connection')} for each release at full rate. In the baseline the generator started arrivals ${formatMs(generator.lagP99Ms)} late (p99) and was busy ${formatShare(generator.eventLoopUtilisation)} of the time.`}
-      </p>
+      <Origins view={props.view} />
+      {scheduled ? (
+        <p>
+          {`Open loop: ${formatCount(generator.ratePerSecond)} arrivals a second and ${plural(generator.connections, 'connection')} for each release at full rate. In the baseline the generator started arrivals ${formatMs(generator.lagP99Ms)} late (p99) and was busy ${formatShare(generator.eventLoopUtilisation)} of the time.`}
+        </p>
+      ) : null}
+      {manners === null ? null : <p>{manners}</p>}
+      {gaveUp > 0 ? (
+        <p>
+          <strong>{`${plural(gaveUp, 'request')} gave up waiting for a connection of the pool.`}</strong>
+        </p>
+      ) : null}
+      <Programs timed={timed} />
       <Table
         label="Traffic per phase"
         head={['operation', 'phase', 'scheduled', 'completed', 'failed', 'dropped', 'p50', 'p95', 'p99', 'max']}
         numeric={[2, 3, 4, 5, 6, 7, 8, 9]}
       >
-        {groups(timed).map((group) => (
+        {shown.map((group) => (
           <tbody>
             {group.rows.map((row, i) => (
               <tr class={row.phase === 'migrate' ? 'migrate' : undefined}>
@@ -106,8 +173,9 @@ export const Traffic = (props: { view: View }) => {
           </tbody>
         ))}
       </Table>
+      {rest.length > 0 ? <Rest rest={rest} /> : null}
       <p class="note">
-        {`Latency from the intended start, queueing included; a dash means too few samples for that percentile.${reprepared > 0 ? ` ${plural(reprepared, 'operation')} completed only because the driver prepared again after 0A000.` : ''}`}
+        {`Latency from the intended start, queueing included; a dash means too few samples for that percentile.${reprepared > 0 ? ` ${plural(reprepared, 'operation')} completed only because the driver prepared again after 0A000.` : ''}${retried > 0 ? ` ${plural(retried, 'operation')} needed another try.` : ''}`}
       </p>
       <h3>Errors</h3>
       {timed.errors.length === 0 ? <Nothing>No operation failed in any phase.</Nothing> : <Errors timed={timed} />}

@@ -1,0 +1,176 @@
+/**
+ * The traffic of both releases, once the database is there: operations of files, of a git ref's file, of production's
+ * statements, or derived from the schema as it is before and after the migration.
+ */
+import { join, relative } from 'node:path'
+import type { Branch } from '../branches/index.js'
+import type { Emit } from '../events.js'
+import type { ReadyTool } from '../launch.js'
+import type { MigrationFile, Recording, Release, TrafficOrigin } from '../recording.js'
+import type { Scenario } from '../scenario.js'
+import { readOperations, type Supply } from '../scenario/traffic.js'
+import type { Operation } from '../traffic/operation.js'
+import type { SchemaShape } from '../values/types.js'
+import { openWorktree, type Worktree } from '../worktree/worktree.js'
+import { plural } from '../units.js'
+import { learn, type Known } from './learn.js'
+import { derived, fromProduction, type Made } from './make.js'
+import { dropped, takenAway } from './taken-away.js'
+import { touchedTables } from './touched.js'
+
+export interface SupplyOptions {
+  branch: Branch
+  scenario: Scenario
+  tool: ReadyTool | null
+  migrations: readonly MigrationFile[]
+  shell: Readonly<Record<string, string | undefined>>
+  emit: Emit
+  signal: AbortSignal
+}
+
+export interface Supplied {
+  operations: readonly Operation[]
+  origins: TrafficOrigin[]
+  takenAway: Recording['takenAway']
+  assumptions: string[]
+  /** Operations a second that production's statements come to; null where that is not known or not asked for. */
+  ratePerSecond: number | null
+}
+
+/** Throws USAGE and INSTALL_FAILED for a git ref, SCRIPT_INVALID for what is loaded from it, and what `learn` throws. */
+export async function supply(options: SupplyOptions): Promise<Supplied> {
+  const { traffic } = options.scenario
+  const fixed: Record<Release, Made | null> = { old: null, new: null }
+  const assumptions = [...traffic.assumptions]
+  for (const release of ['old', 'new'] as const) {
+    const supply = traffic[release]
+    if (supply.kind === 'files') fixed[release] = declared(release, supply.operations, supply.shown)
+    else if (supply.kind === 'ref') fixed[release] = await atRef(options, release, supply, assumptions)
+    // What a program sends is seen when it runs.
+    else if (supply.kind === 'program') fixed[release] = program(release, supply)
+  }
+  if (fixed.old !== null && fixed.new !== null) return result([fixed.old, fixed.new], null, assumptions)
+  return learnt(options, fixed, assumptions)
+}
+
+async function learnt(
+  options: SupplyOptions,
+  fixed: Record<Release, Made | null>,
+  assumptions: string[],
+): Promise<Supplied> {
+  const { scenario, emit } = options
+  emit({ type: 'step', text: 'learning the schema before and after the migration, to derive traffic from it' })
+  const made: Record<Release, Made | null> = { ...fixed }
+  const shapes: { before: SchemaShape | null; after: SchemaShape | null } = { before: null, after: null }
+  // What the files say; what programs among them send is not known before they have run.
+  const written = options.migrations.flatMap((file) => file.statements.map(({ sql }) => sql))
+  const make = async (release: Release, known: Known): Promise<Made | null> => {
+    const { kind } = scenario.traffic[release]
+    const touched = touchedTables(written, known.shape)
+    if (kind === 'schema') return derived({ scenario, release, known, touched, before: shapes.before })
+    if (kind === 'production') return fromProduction({ scenario, release, known, touched })
+    return fixed[release]
+  }
+  const { unknown } = await learn(
+    options,
+    async (known) => {
+      shapes.before = known.shape
+      made.old = await make('old', known)
+    },
+    async (known) => {
+      shapes.after = known.shape
+      made.new = await make('new', known)
+    },
+  )
+  const [old, next] = [made.old, made.new ?? (made.old ? asNew(made.old) : null)]
+  if (unknown !== null && made.new === null)
+    assumptions.push(
+      `The new release sends the same statements as the old one: the migration fails (${unknown}), so the schema after it is not known.`,
+    )
+  const away =
+    shapes.before && shapes.after && scenario.traffic.old.kind === 'schema'
+      ? await takenAway({
+          objects: dropped(shapes.before, shapes.after),
+          folder: scenario.folder,
+          ref: scenario.runningRef,
+          without: withoutMigrations(scenario),
+        })
+      : null
+  return result([...(old ? [old] : []), ...(next ? [next] : [])], away, assumptions)
+}
+
+function result(made: readonly Made[], away: Recording['takenAway'], assumptions: string[]): Supplied {
+  const rates = made.flatMap(({ ratePerSecond }) => ratePerSecond ?? [])
+  return {
+    operations: made.flatMap(({ operations }) => operations),
+    origins: made.map(({ origin }) => origin),
+    takenAway: away,
+    assumptions: [...assumptions, ...made.flatMap((one) => one.assumptions)],
+    ratePerSecond: rates.length > 0 ? Math.max(...rates) : null,
+  }
+}
+
+const origin = (release: Release, source: TrafficOrigin['source'], text: string): TrafficOrigin => ({
+  release,
+  source,
+  text,
+  tables: null,
+  columns: null,
+  coverage: null,
+  leftOut: [],
+})
+
+const declared = (release: Release, operations: readonly Operation[], shown: string): Made => ({
+  operations,
+  origin: origin(release, 'declared', `${plural(operations.length, 'operation')} of ${shown}`),
+  assumptions: [],
+  ratePerSecond: null,
+})
+
+const program = (release: Release, { program: { command, ref } }: Extract<Supply, { kind: 'program' }>): Made => ({
+  operations: [],
+  origin: origin(release, 'program', `the queries of ${command}${ref === undefined ? '' : `, started from ${ref}`}`),
+  assumptions: [],
+  ratePerSecond: null,
+})
+
+/** The same operations for the new release. */
+const asNew = ({ operations, origin: of, assumptions }: Made): Made => ({
+  operations: operations.map((operation) => ({ ...operation, release: 'new' as const })),
+  origin: { ...of, release: 'new', leftOut: [] },
+  assumptions,
+  ratePerSecond: null,
+})
+
+/** The old release's operations, from its own file with its own dependencies. */
+async function atRef(
+  { scenario, branch, shell, emit, signal }: SupplyOptions,
+  release: Release,
+  supply: Extract<Supply, { kind: 'ref' }>,
+  assumptions: string[],
+): Promise<Made> {
+  emit({ type: 'step', text: `writing the files of ${supply.ref}` })
+  const worktree = await openWorktree({
+    project: scenario.folder,
+    ref: supply.ref,
+    into: join(branch.directory, 'old-release'),
+    install: supply.install,
+    shell,
+    signal,
+  })
+  assumptions.push(...notesOf(worktree, supply.ref))
+  // The worktree stays until the rehearsal ends: what is loaded from it may load more when it runs.
+  const path = join(worktree.root, relative(scenario.folder, supply.path))
+  return declared(release, await readOperations(path, supply.shown, release), supply.shown)
+}
+
+const notesOf = ({ notes, dependencies }: Worktree, ref: string): string[] => [
+  ...notes,
+  ...(dependencies === 'installed' ? [`The dependencies of ${ref} were installed for it.`] : []),
+]
+
+/** Paths that are no code of the application. */
+function withoutMigrations({ folder, tool, migrations }: Scenario): string[] {
+  if (tool) return [relative(folder, tool.setup.folder) || '.'].filter((path) => path !== '.' && !path.startsWith('..'))
+  return migrations.map(({ file }) => file)
+}
