@@ -1,7 +1,7 @@
 /** The recording before its first pass: what is to be rehearsed, on what data, under which traffic. */
 import { relative } from 'node:path'
 import { GRANTS_ASSUMPTION } from './branches/index.js'
-import type { Filled } from './fill.js'
+import type { Filled } from './fill/index.js'
 import type { ReadyTool } from './launch.js'
 import { SCHEMA_VERSION, type OperationInfo, type Recording } from './recording.js'
 import type { Scenario } from './scenario.js'
@@ -34,6 +34,7 @@ export function blank(scenario: Scenario): Recording {
 /** What is known once the database is there. */
 export function learnDatabase(recording: Recording, scenario: Scenario, filled: Filled, ready: ReadyTool | null): void {
   recording.migrations = [...filled.migrations]
+  recording.assumptions.push(...filled.assumptions)
   if (!scenario.tool) return
   const { setup, command, project } = scenario.tool
   recording.tool = {
