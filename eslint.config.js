@@ -9,7 +9,7 @@ export default ts.config(
   {
     languageOptions: {
       parserOptions: {
-        projectService: { allowDefaultProject: ['eslint.config.js', 'test/tools/cases.mjs'] },
+        projectService: { allowDefaultProject: ['eslint.config.js', 'test/tools/cases.mjs', 'test/tools/derived.mjs'] },
         tsconfigRootDir: import.meta.dirname,
       },
     },

@@ -73,3 +73,12 @@ export function learnTraffic(recording: Recording, supplied: Supplied): void {
   recording.takenAway = supplied.takenAway
   recording.assumptions.push(...supplied.assumptions)
 }
+
+/** What programs turned out to send: each of them once, however often the pass was repeated. */
+export function addOperations(recording: Recording, seen: readonly OperationInfo[]): void {
+  for (const one of seen) {
+    const known = recording.operations.findIndex(({ release, name }) => release === one.release && name === one.name)
+    if (known === -1) recording.operations.push(one)
+    else recording.operations[known] = one
+  }
+}

@@ -35,6 +35,7 @@ export const codes = {
     EXIT.usage,
     (d) => `${d['file'] ?? ''}: not a recording of this version: ${d['message'] ?? ''}`,
   ),
+  PROFILE_INVALID: entry(EXIT.usage, (d) => `${at(d)}: not a profile: ${d['message'] ?? ''}`),
   OUTPUT_UNWRITABLE: entry(
     EXIT.usage,
     (d) => `${d['path'] ?? ''}: cannot write the report here: ${d['message'] ?? ''}`,
@@ -111,6 +112,26 @@ export const codes = {
         d['advice'] ??
           `It was given the address in ${d['names'] || 'DATABASE_URL'}; name the variable that it reads with migrations.urlEnv in rehearse.config.ts.`,
       ),
+  ),
+  INSTALL_FAILED: entry(
+    EXIT.cannot,
+    (d) =>
+      `the dependencies of ${d['ref'] ?? ''} cannot be installed: ${d['command'] ?? ''}: ${d['end'] ?? ''}${d['said'] === undefined ? '' : `; it said: ${d['said']}`}`,
+    () => "Say how they are installed there with traffic.install in rehearse.config.ts, e.g. 'npm ci'.",
+  ),
+  PROGRAM_NOT_READY: entry(
+    EXIT.cannot,
+    (d) =>
+      `the program of the ${d['release'] ?? ''} release is not ready (${d['command'] ?? ''}): ${d['reason'] ?? ''}${d['said'] === undefined ? '' : `; it said: ${d['said']}`}`,
+    (d) =>
+      `PORT was set to a free port for it. Name what answers when it is ready with traffic.${d['release'] ?? ''}.ready, or give it longer with readyWithin.`,
+  ),
+  PROGRAM_NOT_CONNECTED: entry(
+    EXIT.cannot,
+    (d) =>
+      `the program of the ${d['release'] ?? ''} release never connected to the rehearsal database (${d['command'] ?? ''}): ${d['reason'] ?? ''}${d['said'] === undefined ? '' : `; it said: ${d['said']}`}`,
+    (d) =>
+      `It was given the address in ${d['names'] ?? ''}; name the variable that it reads with traffic.${d['release'] ?? ''}.urlEnv, and what makes it work with load.`,
   ),
   CRASHED: entry(
     EXIT.cannot,

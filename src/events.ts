@@ -1,10 +1,11 @@
 /** What happens during a rehearsal, for whoever shows it. Events carry no data of rows and no secrets. */
-import type { PhaseName } from './recording.js'
+import type { DisturbanceKind, PhaseName } from './recording.js'
 
 export type RehearsalEvent =
   | { type: 'step'; text: string }
   | { type: 'pass'; pass: 'quiet' | 'timed' | 'race' }
-  | { type: 'phase'; pass: 'quiet' | 'timed'; phase: PhaseName; lengthMs: number | null }
+  | { type: 'pass'; pass: 'disturbance'; disturbance: DisturbanceKind }
+  | { type: 'phase'; pass: 'quiet' | 'timed' | 'disturbance'; phase: PhaseName; lengthMs: number | null }
   | {
       type: 'statement'
       file: string

@@ -45,9 +45,9 @@ export const Bracket = z.object({ lowMs: z.number(), highMs: z.number() })
 export type Bracket = z.infer<typeof Bracket>
 
 /**
- * An error of the server without any data: the message is rebuilt from SQLSTATE and object names. Two codes of five or six
- * letters are no SQLSTATE: `CLIENT`, when an operation's own code failed, and `TOOL`, when the migration tool gave up
- * although the server had refused nothing.
+ * An error of the server without any data: the message is rebuilt from SQLSTATE and object names. Three codes are no
+ * SQLSTATE: `CLIENT`, when an operation's own code failed, `TOOL`, when the migration tool gave up although the server had
+ * refused nothing, and `POOL`, when a request got no connection of the application's pool in time.
  */
 export const PgError = z.object({
   sqlstate: z.string(),
@@ -251,6 +251,7 @@ export const MigrationRun = z.object({
   failedStatement: z.string().nullable(),
   /** True when the harness stopped it because the longest permitted duration was over. */
   timedOut: z.boolean(),
+  /** In the order in which they were sent. One that was tried again is there once for each try, in another transaction. */
   statements: z.array(StatementRun),
   transactions: z.array(TransactionRun),
   /** null where the files were run as plain SQL. */
@@ -322,22 +323,24 @@ export const Rollback = z.object({
 })
 export type Rollback = z.infer<typeof Rollback>
 
-/** Durations of one operation, one session, nothing else running. */
+/** Durations of one operation's statements, one session, nothing else running. COMMIT is not in them. */
 export const Timing = z.object({ samples: z.number().int(), medianMs: z.number(), madMs: z.number() })
 export type Timing = z.infer<typeof Timing>
 
-/** A reading operation before and after the migration. */
-/** One node of a plan that touches a relation, from EXPLAIN (ANALYZE, BUFFERS). No values, no costs. */
+/** One node of a plan, from EXPLAIN (ANALYZE, BUFFERS). No values, no costs, no conditions. */
 export const PlanNode = z.object({
   /** `Seq Scan`, `Index Only Scan`, `Sort`, `Hash Join`... */
   node: z.string(),
+  /** By its name before the migration, where it existed then. */
   relation: z.string().nullable(),
   index: z.string().nullable(),
   /** Depth in the plan's tree, 0 for its root. */
   depth: z.number().int(),
-  /** Rows that came out of it and rows that were expected, per loop. */
+  /** Rows that came out of it and rows that were expected, per loop. `rows` is null when it never ran. */
   rows: z.number().nullable(),
   expectedRows: z.number().nullable(),
+  /** Rows that it looked at in all loops, those that its filter removed included; null when it never ran. */
+  rowsRead: z.number().nullable().default(null),
 })
 export type PlanNode = z.infer<typeof PlanNode>
 
@@ -350,6 +353,27 @@ export const Plan = z.object({
 })
 export type Plan = z.infer<typeof Plan>
 
+/** One way in which a plan is another one. */
+export const PlanChange = z.object({
+  kind: z.enum([
+    'sequential scan',
+    'index gone',
+    'index not used',
+    'index used',
+    'sort',
+    'nested loop',
+    'statistics',
+    'estimate',
+    'temporary files',
+    'other',
+  ]),
+  relation: z.string().nullable(),
+  index: z.string().nullable(),
+  /** In the field's words: `index orders_user_id_idx is no longer used`, `new sequential scan of orders`. */
+  text: z.string(),
+})
+export type PlanChange = z.infer<typeof PlanChange>
+
 export const PlanComparison = z.object({
   /** Position among the operation's statements, from 0. */
   statement: z.number().int(),
@@ -357,37 +381,45 @@ export const PlanComparison = z.object({
   after: Plan.nullable(),
   /** After VACUUM ANALYZE. */
   settled: Plan.nullable(),
-  /** What changed, in the field's words: `index orders_user_id_idx is no longer used`, `new sequential scan of orders`. */
-  changes: z.array(z.string()),
-  /** The same, where it is still so after VACUUM ANALYZE. */
-  lasting: z.array(z.string()),
+  /** What is different right after the migration. */
+  changes: z.array(PlanChange),
+  /** What is different after VACUUM ANALYZE: it lasts. Empty, too, when `settled` is null. */
+  lasting: z.array(PlanChange),
 })
 export type PlanComparison = z.infer<typeof PlanComparison>
 
+/**
+ * The median of the ratios of the rounds' medians, and the interval in which the true median lies with at least 95 %:
+ * two order statistics of the rounds' ratios (the interval of the sign test; no distribution is supposed). In each round
+ * both copies are measured, so that what slows the machine slows both.
+ */
+export const TimingRatio = z.object({
+  value: z.number(),
+  low: z.number(),
+  high: z.number(),
+  rounds: z.number().int(),
+})
+export type TimingRatio = z.infer<typeof TimingRatio>
+
+/** An operation before and after the migration. */
 export const QueryTiming = z.object({
   release: Release,
   operation: z.string(),
-  before: Timing,
-  /** null when it does not work after the migration. Carried to the machine's pace at the time of `before`. */
+  /** null when it does not work before the migration, or was not timed: see `reason`. */
+  before: Timing.nullable(),
+  /** null when it does not work after the migration. */
   after: Timing.nullable(),
-  /** Again after VACUUM ANALYZE; only measured when `after` looked slow. */
+  /** Again after VACUUM ANALYZE; always where `after` looked slow or the plan changed, elsewhere as time permits. */
   settled: Timing.nullable(),
-  /** Whether the plan has other nodes, relations or indexes; null when it does not work after the migration. */
+  /** Whether a plan has other nodes, relations or indexes; null without plans of both sides. */
   planChanged: z.boolean().nullable(),
-  /**
-   * Half width of the 95 % interval of the ratio after/before, from the rounds; null with fewer than three rounds. The
-   * rounds of both copies alternate, so that what slows the machine slows both.
-   */
-  ratio: z
-    .object({ value: z.number(), low: z.number(), high: z.number(), rounds: z.number().int() })
-    .nullable()
-    .default(null),
-  settledRatio: z
-    .object({ value: z.number(), low: z.number(), high: z.number(), rounds: z.number().int() })
-    .nullable()
-    .default(null),
+  /** after / before; null when both were not measured in alternating rounds. */
+  ratio: TimingRatio.nullable().default(null),
+  settledRatio: TimingRatio.nullable().default(null),
   /** Per statement of the operation that has a plan. */
   plans: z.array(PlanComparison).default([]),
+  /** Why `before` or `after` is null. */
+  reason: z.string().nullable().default(null),
 })
 export type QueryTiming = z.infer<typeof QueryTiming>
 
@@ -500,7 +532,10 @@ export const BlockedGroup = z.object({
 })
 export type BlockedGroup = z.infer<typeof BlockedGroup>
 
-/** The migration waiting for something else than a relation lock of its statements, e.g. CONCURRENTLY for old snapshots. */
+/**
+ * The migration waiting for something else than a relation lock of its statements, e.g. CONCURRENTLY for old snapshots. In
+ * disturbance passes its waits for relation locks are listed as well.
+ */
 export const MigrationWait = z.object({
   statement: z.string(),
   lockType: z.string(),

@@ -3,7 +3,7 @@
  * equal copy. The only verb that touches the world.
  */
 import { asDiskFull, branches, type Branch } from './branches/index.js'
-import { blank, learnDatabase, learnTraffic } from './begun.js'
+import { addOperations, blank, learnDatabase, learnTraffic } from './begun.js'
 import { readEnvironment } from './environment.js'
 import { RehearsalError } from './errors.js'
 import type { Emit } from './events.js'
@@ -18,7 +18,7 @@ import { timedPass } from './pass/timed.js'
 import type { UnmigratedCopy } from './pass/timing.js'
 import { connect, disconnect, type Sql } from './pg/connect.js'
 import { isConnectionFailure, toPgError } from './pg/errors.js'
-import type { MigrationFile, QuietPass, Recording } from './recording.js'
+import type { MigrationFile, QuietPass, Recording, Release } from './recording.js'
 import type { Scenario } from './scenario.js'
 import { supply, type Supplied } from './supply/index.js'
 import { toolVersion } from './version.js'
@@ -144,7 +144,13 @@ async function timed(run: Run, recording: Recording, quiet: QuietPass): Promise<
   const asked = rate
   for (let attempt = 1; ; attempt++) {
     const pass = await onCopy(run, 'timed', recording.migrations, (input) =>
-      timedPass({ ...input, ...trafficOf(run, rate), phases: scenario.phases, taken }),
+      timedPass({
+        ...input,
+        ...trafficOf(run, rate, ['old', 'new']),
+        phases: scenario.phases,
+        taken,
+        onOperations: (seen) => addOperations(recording, seen),
+      }),
     )
     recording.passes.push(pass)
     const trouble = unhealthy(pass, scenario.budgets).filter((t) => t.cause === 'generator')
@@ -171,9 +177,10 @@ function fullRate({ scenario, supplied, emit }: Run, recording: Recording): numb
 }
 
 /** The rest of what a pass under traffic needs. */
-function trafficOf({ scenario }: Run, rate: number) {
+function trafficOf({ scenario, supplied }: Run, rate: number, releases: readonly Release[]) {
   const { manners, ramp } = scenario.traffic
-  return { rate, ramp, manners, connections: scenario.connections }
+  const programs = supplied.programs.flatMap(({ release, start }) => (releases.includes(release) ? [start] : []))
+  return { rate, ramp, manners, programs, connections: scenario.connections }
 }
 
 /** Each disturbance in a short pass of its own. */
@@ -188,7 +195,7 @@ async function disturbed(run: Run, recording: Recording, quiet: QuietPass): Prom
       (input) =>
         disturbedPass({
           ...input,
-          ...trafficOf(run, fullRate(run, recording)),
+          ...trafficOf(run, fullRate(run, recording), ['old']),
           phases: scenario.phases,
           taken,
           disturbance,

@@ -68,14 +68,16 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
 /** `file -> file` that no rule permits, and why it is all right. */
 const EXCEPTIONS: Readonly<Record<string, string>> = {
   'seeds/define.ts -> traffic/random.ts': 'one generator of seeded random numbers for data and traffic',
-  'seeds/faker-pools.ts -> traffic/random.ts': 'the same',
+  'values/random.ts -> traffic/random.ts': 'the same',
   'seeds/run-seed.ts -> traffic/random.ts': 'the same',
   'observe/work.ts -> migrations/session.ts': 'the type of a notice with its stamp',
   'observe/snapshot.ts -> migrations/session.ts': 'the same',
   'probe/compat.ts -> traffic/operation.ts': 'what is tried on every schema state are the operations of the traffic',
   'probe/compat.ts -> traffic/random.ts': 'the same, with parameters of the same kind',
   'probe/timings.ts -> traffic/operation.ts': 'what is timed are the operations of the traffic',
-  'probe/timings.ts -> traffic/random.ts': 'the same, with parameters of the same kind',
+  'probe/timings/results.ts -> traffic/operation.ts': 'the same',
+  'probe/timings/work.ts -> traffic/operation.ts': 'the same',
+  'probe/timings/work.ts -> traffic/random.ts': 'the same, with parameters of the same kind',
   'scenario/module.ts -> seeds/define.ts': "handed to the user's files as 'pg-rehearse'",
   'scenario/module.ts -> traffic/define.ts': 'the same',
   'scenario/traffic.ts -> profile/schema.ts': 'statements of production are read with the rest',

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { branches, type Branch } from '../src/branches/index.js'
 import { RehearsalError } from '../src/errors.js'
-import { fill, type Filled } from '../src/fill.js'
+import { fill, type Filled } from '../src/fill/index.js'
 import type { ScenarioOverrides } from '../src/scenario.js'
 import { littleProject, PRELUDE, WITH_JOURNAL, type LittleProject, type ProjectOptions } from './pass/tool-project.js'
 import { connect, ROLES } from './support/postgres.js'

@@ -1,6 +1,7 @@
 /** The recording, indexed for the rules: derived once, no opinions. Pure. */
 import type {
   CompatCell,
+  DisturbancePass,
   LockMode,
   LockSpan,
   LockTaken,
@@ -23,6 +24,8 @@ export interface Facts {
   timed: TimedPass | null
   /** The tool started twice at once. */
   race: RacePass | null
+  /** In the order in which they were made. Never judged as the timed pass is. */
+  disturbances: DisturbancePass[]
   statement: (id: string) => Statement | null
   /** Operations whose own lock on the relation conflicts with the mode. */
   conflicting: (relation: string, mode: LockMode) => OperationLock[]
@@ -55,15 +58,14 @@ export function readFacts(recording: Recording): Facts {
   const quietPass = recording.passes.find((pass): pass is QuietPass => pass.kind === 'quiet')
   const timedPass = recording.passes.findLast((pass): pass is TimedPass => pass.kind === 'timed')
   const quiet = quietPass ? { ...quietPass, migration: onlyJudged(quietPass.migration, judged) } : null
-  const timed = timedPass
-    ? {
-        ...timedPass,
-        migration: onlyJudged(timedPass.migration, judged),
-        locks: timedPass.locks.filter((span) => judged(span.statement)),
-        blocked: timedPass.blocked.filter((group) => judged(group.statement)),
-        migrationWaits: timedPass.migrationWaits.filter((wait) => judged(wait.statement)),
-      }
-    : null
+  const underTraffic = <Pass extends TimedPass | DisturbancePass>(pass: Pass): Pass => ({
+    ...pass,
+    migration: onlyJudged(pass.migration, judged),
+    locks: pass.locks.filter((span) => judged(span.statement)),
+    blocked: pass.blocked.filter((group) => judged(group.statement)),
+    migrationWaits: pass.migrationWaits.filter((wait) => judged(wait.statement)),
+  })
+  const timed = timedPass ? underTraffic(timedPass) : null
   const conflicting = (relation: string, mode: LockMode): OperationLock[] =>
     (quiet?.operationLocks ?? []).filter((lock) => lock.relation === relation && conflicts(lock.mode, mode))
   const states = quiet?.states.filter((state) => state.kind !== 'rolled-back') ?? []
@@ -72,11 +74,13 @@ export function readFacts(recording: Recording): Facts {
     quiet,
     timed,
     race: recording.passes.findLast((pass): pass is RacePass => pass.kind === 'race') ?? null,
+    disturbances: recording.passes.flatMap((pass) => (pass.kind === 'disturbance' ? [underTraffic(pass)] : [])),
     statement: (id) => statements.get(id) ?? null,
     conflicting,
     underLock: quiet ? statementsUnderLock(quiet, conflicting) : [],
-    quietRun: (id) => quiet?.migration.statements.find((run) => run.statement === id) ?? null,
-    timedRun: (id) => timed?.migration.statements.find((run) => run.statement === id) ?? null,
+    quietRun: (id) => quiet?.migration.statements.findLast((run) => run.statement === id) ?? null,
+    // The last try counts.
+    timedRun: (id) => timed?.migration.statements.findLast((run) => run.statement === id) ?? null,
     spansOf: (id) => timed?.locks.filter((span) => span.statement === id) ?? [],
     productionRows: (relation) => recording.productionRows[relation] ?? null,
     rowsHere: (relation) => recording.environment?.relations.find((r) => r.relation === relation)?.rows ?? null,

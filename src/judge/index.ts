@@ -16,7 +16,9 @@ import { relationSummaries } from './relations.js'
 import { codeBreaks } from './rules/code-breaks.js'
 import { bulkWrites, checksFail, leftovers, rollback } from './rules/data.js'
 import { felt, lockHeld, lockTimeoutMissing, operationBlocked } from './rules/locks.js'
+import { disturbed } from './rules/disturbances.js'
 import { migrationFails } from './rules/migration-fails.js'
+import { plansChange } from './rules/plans.js'
 import { preparedBreaks } from './rules/prepared.js'
 import { LEAST_MS, querySlower, slowdowns } from './rules/slowdown.js'
 import { toolCommitsEarly } from './rules/tool-commits.js'
@@ -38,6 +40,7 @@ export const rules = [
   codeBreaks,
   deadlock,
   toolRace,
+  disturbed,
   checksFail,
   leftovers,
   lockHeld,
@@ -49,6 +52,7 @@ export const rules = [
   bulkWrites,
   unmeasured,
   querySlower,
+  plansChange,
   rollback,
   toolCommitsEarly,
   migrationWaited,
@@ -152,14 +156,17 @@ function slowdownResult(facts: Facts): BudgetResult {
   const metric = 'query.slowdown'
   const limit = limits(metric, facts.recording.budgets)
   const base = { metric, label: METRICS[metric].label, unit: METRICS[metric].unit, ...limit, projected: null }
-  const timed = (facts.quiet?.timings ?? []).filter((timing) => timing.after !== null)
+  const timed = (facts.quiet?.timings ?? []).filter((timing) => timing.before !== null && timing.after !== null)
   if (timed.length === 0)
     return { ...base, measured: null, low: null, high: null, worstAt: null, status: 'not measured' }
   // What counts, or else the one that gained the most time, however little that is.
   const counted = [...slowdowns(facts)].sort((a, b) => b.lowRatio - a.lowRatio)[0]
   const timing = counted?.timing ?? timed.sort((a, b) => gained(b) - gained(a))[0]
   if (!timing) return { ...base, measured: null, low: null, high: null, worstAt: null, status: 'not measured' }
-  const measured = (timing.after?.medianMs ?? 0) / Math.max(0.001, timing.before.medianMs)
+  const measured =
+    counted?.ratio ??
+    timing.ratio?.value ??
+    (timing.after?.medianMs ?? 0) / Math.max(0.001, timing.before?.medianMs ?? 0)
   const status = counted ? level({ low: counted.lowRatio, high: counted.lowRatio }, limit) : 'ok'
   // A ratio above its limit that is all right needs a reason.
   const over = status === 'ok' && limit.warn !== null && measured > limit.warn
@@ -173,12 +180,12 @@ function slowdownResult(facts: Facts): BudgetResult {
     measured,
     low: counted?.lowRatio ?? null,
     high: counted?.highRatio ?? null,
-    worstAt: `${timing.operation} (${timing.release}), ${difference(gained(timing))}${why}`,
+    worstAt: `${timing.operation} (${timing.release}), ${difference(counted ? counted.later.medianMs - counted.before.medianMs : gained(timing))}${why}`,
     status,
   }
 }
 
-const gained = (timing: QueryTiming): number => (timing.after?.medianMs ?? 0) - timing.before.medianMs
+const gained = (timing: QueryTiming): number => (timing.after?.medianMs ?? 0) - (timing.before?.medianMs ?? 0)
 
 interface Worst {
   low: number

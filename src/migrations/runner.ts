@@ -2,56 +2,14 @@
  * Runs plain SQL migrations the way the scenario declares (`file`, `all`, `statement`, `batch`, or no transaction) and
  * keeps the stamps from which lock times are bracketed. Transaction boundaries come from ReadyForQuery, not from a model.
  */
-import type {
-  MigrationFile,
-  MigrationRun,
-  PgError,
-  Statement,
-  StatementRun,
-  TransactionMode,
-  Work,
-} from '../recording.js'
+import { sleep } from '../clock.js'
+import type { MigrationFile, MigrationRun, PgError, Statement, StatementRun } from '../recording.js'
 import { pgError, toPgError } from '../pg/errors.js'
 import { statementFacts } from '../sql/split.js'
+import { RETRIED, units, type MigrationTrace, type RunOptions, type TransactionTrace } from './run-options.js'
 import type { Execution, MigrationSession } from './session.js'
 
-/** The stamps of one transaction: what its locks' lives are bracketed with. */
-export interface TransactionTrace {
-  ordinal: number
-  kind: 'explicit' | 'message' | 'autocommit'
-  statements: string[]
-  startMs: number
-  /** The exchange whose processing released the locks: COMMIT, ROLLBACK, the autocommitted or the failing statement. */
-  end: { sentMs: number; readyMs: number }
-  committed: boolean
-}
-
-export interface MigrationTrace {
-  run: MigrationRun
-  transactions: TransactionTrace[]
-  warnings: string[]
-}
-
-export interface Hooks {
-  /** `inTransaction`: the statement joins a transaction that outlives it. */
-  beforeStatement?: (statement: Statement, inTransaction: boolean) => Promise<void>
-  /** Returns the work the statement did, where that is measured. `aborted`: its transaction can no longer be asked. */
-  afterStatement?: (statement: Statement, state: { inTransaction: boolean; aborted: boolean }) => Promise<Work | null>
-  /** After each committed transaction, while the session is idle. */
-  afterCommit?: (transaction: TransactionTrace) => Promise<void>
-}
-
-export interface RunOptions {
-  transaction: TransactionMode
-  hooks?: Hooks
-  /**
-   * Quiet pass only: autocommitted statements that may run in a transaction block get one of their own, and `batch`
-   * files are sent statement by statement in one, so that each statement's locks can be read before they are released.
-   */
-  dissect?: boolean
-  signal?: AbortSignal
-  onStatement?: (statement: Statement, state: 'started' | 'ok' | 'failed', sqlstate: string | null) => void
-}
+export type { Hooks, MigrationTrace, Retries, RunOptions, TransactionTrace } from './run-options.js'
 
 export async function runMigration(
   session: MigrationSession,
@@ -80,19 +38,12 @@ class Runner {
   async run(files: readonly MigrationFile[]): Promise<MigrationTrace> {
     const { transaction } = this.#options
     const together = transaction === 'all' && files.some((file) => file.transaction !== 'none')
-    for (const file of files) {
+    for (const unit of units(files, together)) {
       if (this.#stopped()) break
-      const own = file.transaction
-      if (own === 'none' && this.#open) await this.#finish()
-      if (own === 'batch' && file.statements.length > 1) await this.#runBatch(file)
-      else if (own === 'all' || own === 'file') {
-        if (!this.#open) await this.#begin()
-        for (const statement of file.statements) if (!this.#stopped()) await this.#runStatement(statement)
-        if (own === 'file' || !together) await this.#finish()
-      } else for (const statement of file.statements) if (!this.#stopped()) await this.#runAlone(statement)
+      await this.#runUnit(unit)
     }
     if (this.#open) {
-      if (together || this.#failure) await this.#finish()
+      if (this.#failure) await this.#finish()
       else {
         this.#warnings.push(UNFINISHED)
         await this.#end('ROLLBACK')
@@ -100,7 +51,8 @@ class Runner {
     }
     const all = files.reduce((sum, file) => sum + file.statements.length, 0)
     // Stopped between two statements: the server had nothing to cancel.
-    if (this.#options.signal?.aborted && this.#runs.length < all)
+    const distinct = new Set(this.#runs.map((run) => run.statement)).size
+    if (this.#options.signal?.aborted && distinct < all)
       this.#failure ??= { error: pgError('57014', 'stopped between two statements'), statement: null }
     const startMs = this.#transactions[0]?.startMs ?? 0
     const endMs = this.#transactions.at(-1)?.end.readyMs ?? startMs
@@ -122,6 +74,58 @@ class Runner {
       tool: null,
     }
     return { run, transactions: this.#transactions, warnings: this.#warnings }
+  }
+
+  /** Files that share a transaction, or one file: what is rolled back and tried again as a whole. */
+  async #runUnit(files: readonly MigrationFile[]): Promise<void> {
+    const own = files[0]?.transaction
+    for (let tries = 0; ; tries++) {
+      const before = this.#transactions.length
+      if (own === 'none' && this.#open) await this.#finish()
+      if (own === 'all' || own === 'file') {
+        for (const file of files) {
+          if (!this.#stopped() && !this.#open) await this.#begin()
+          for (const statement of file.statements) if (!this.#stopped()) await this.#runStatement(statement)
+        }
+        await this.#finish()
+      } else if (own === 'batch' && (files[0]?.statements.length ?? 0) > 1)
+        for (const file of files) await this.#runBatch(file)
+      else return this.#runSeparately(files.flatMap((file) => file.statements))
+      if (this.#committedSince(before) || !(await this.#again(tries))) return
+    }
+  }
+
+  /** Statement by statement; a transaction that the file opens itself is tried again from its beginning. */
+  async #runSeparately(statements: readonly Statement[]): Promise<void> {
+    let first = 0
+    let before = 0
+    let tries = 0
+    for (let next = 0; next < statements.length && !this.#stopped();) {
+      if (!this.#open) {
+        if (first !== next) tries = 0
+        first = next
+        before = this.#transactions.length
+      }
+      const statement = statements[next++]
+      if (statement) await this.#runAlone(statement)
+      if (this.#failure?.error.sqlstate !== RETRIED) continue
+      if (this.#open) await this.#finish()
+      if (!this.#committedSince(before) && (await this.#again(tries++))) next = first
+    }
+  }
+
+  #committedSince(transactions: number): boolean {
+    return this.#transactions.slice(transactions).some((one) => one.committed)
+  }
+
+  /** Whether lock_timeout ended the last try and there is one left: then waits and forgets the failure. */
+  async #again(tries: number): Promise<boolean> {
+    const { retries, signal } = this.#options
+    if (!retries || tries >= retries.tries || this.#failure?.error.sqlstate !== RETRIED) return false
+    if (!signal?.aborted) await sleep(retries.delayMs, signal)
+    if (signal?.aborted) return false
+    this.#failure = null
+    return true
   }
 
   #stopped(): boolean {

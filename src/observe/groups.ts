@@ -79,7 +79,12 @@ function worstMoment(
   }
   let best = -1
   let most = 1
+  let bestWaits = false
   for (const [index, look] of input.looks.entries()) {
+    // Where it matters whom the migration waited for, moments in which it did come before all others.
+    const waits =
+      input.relationWaits === true && look.locks.some((row) => !row.granted && input.migrationPids.includes(row.pid))
+    if (bestWaits && !waits) continue
     const count = look.locks.filter((row) => {
       const use = row.granted ? undefined : input.uses[index]?.get(row.pid)
       return bySession
@@ -94,7 +99,8 @@ function worstMoment(
         )
     }).length
     // Of equals the latest: there they have waited longest.
-    if (count >= most) {
+    if (count >= most || (waits && !bestWaits && count > 0)) {
+      bestWaits = waits
       most = count
       best = index
     }

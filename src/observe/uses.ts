@@ -22,8 +22,15 @@ export class ConnectionPids {
   readonly #waiting: { old: number; new: number }[] = []
   /** The operations that ended last, by pid, oldest first, and whether they are in `settled`. */
   readonly #last = new Map<number, { done: SettledUse; kept: boolean }[]>()
+  /** Sessions of neither traffic nor migration that have a name; 0 is a prepared transaction. */
+  readonly #others = new Map<number, string>()
   /** When a session was last seen waiting. */
   readonly #waitedMs = new Map<number, number>()
+
+  /** From now on this backend is called so wherever somebody waits for it. */
+  call(pid: number, name: string): void {
+    this.#others.set(pid, name)
+  }
 
   /** Call once per operation, when it ends. */
   ended(done: SettledUse): void {
@@ -73,6 +80,8 @@ export class ConnectionPids {
 
   name(pid: number, look: number, migrationPids: readonly number[]): string {
     if (migrationPids.includes(pid)) return 'migration'
+    const other = this.#others.get(pid)
+    if (other !== undefined) return other
     // pg_blocking_pids names a prepared transaction 0.
     if (pid === 0) return 'a prepared transaction'
     const use = this.uses[look]?.get(pid)
@@ -81,7 +90,7 @@ export class ConnectionPids {
 
   /** Who a backend was around an instant, as `old get_user`; null when it was never seen waiting or blocking. */
   at(pid: number, atMs: number): string | null {
-    let best: string | null = null
+    let best: string | null = this.#others.get(pid) ?? null
     for (const [index, time] of this.#times.entries()) {
       if (time > atMs + 50) break
       const use = this.uses[index]?.get(pid)

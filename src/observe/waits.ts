@@ -39,6 +39,8 @@ export interface WaitInput {
   spans: readonly LockSpan[]
   relationName: (oid: number) => string | null
   offset: Bracket | null
+  /** The migration's waits for relation locks are wanted with whom it waited for; otherwise its spans say enough. */
+  relationWaits?: boolean
   /** End of the pass: waits that were still going on end there. */
   endMs: number
 }
@@ -216,13 +218,17 @@ interface MigrationEpisode {
   by: Set<string>
 }
 
-/** Waits of the migration for anything but a relation lock, e.g. CREATE INDEX CONCURRENTLY for older snapshots. */
+/**
+ * Waits of the migration, e.g. CREATE INDEX CONCURRENTLY for older snapshots; those for relation locks only where they
+ * are wanted.
+ */
 export function migrationWaits(input: WaitInput, nameOf: (pid: number, lookIndex: number) => string): MigrationWait[] {
   const open = new Map<string, MigrationEpisode>()
   const episodes: MigrationEpisode[] = []
   for (const [index, look] of input.looks.entries()) {
     for (const row of look.locks) {
-      if (row.granted || row.lockType === 'relation' || !input.migrationPids.includes(row.pid)) continue
+      if (row.granted || !input.migrationPids.includes(row.pid)) continue
+      if (row.lockType === 'relation' && input.relationWaits !== true) continue
       const key = episodeKey(row)
       let known = open.get(key)
       // CONCURRENTLY waits for one transaction after the other.

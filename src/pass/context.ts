@@ -3,6 +3,7 @@ import type { Emit } from '../events.js'
 import type { MigrationFile, RelationKind, Statement, TransactionMode } from '../recording.js'
 import type { RelationState } from '../pg/catalog.js'
 import { connect, disconnect, type Address, type Sql } from '../pg/connect.js'
+import type { Retries } from '../migrations/run-options.js'
 import type { Ledger, ToolSetup } from '../migrations/tools/types.js'
 import type { Check } from '../probe/checks.js'
 import type { Operation, Variables } from '../traffic/operation.js'
@@ -15,6 +16,8 @@ export interface PassInput {
   app: Address
   migrations: readonly MigrationFile[]
   transaction: TransactionMode
+  /** Of plain SQL files, under traffic: what is tried again after 55P03 (lock_timeout). A tool has its own. */
+  retries?: Retries | null
   /** The team's migration tool; null where the files are run as plain SQL. */
   tool: ToolInput | null
   rollback: MigrationFile | null

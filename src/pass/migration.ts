@@ -53,6 +53,7 @@ async function plain({ input, admin, clock, onSend }: MigrationOptions): Promise
       try {
         return await runMigration(session, input.migrations, {
           transaction: input.transaction,
+          retries: input.retries ?? null,
           signal,
           onStatement: (statement, state, sqlstate) =>
             input.emit({

@@ -1,5 +1,6 @@
 /** A migration tool that never reached the rehearsal database: why, and what to do. */
 import { RehearsalError } from '../errors.js'
+import { tellingLine } from '../migrations/child/telling-line.js'
 import type { Proxy } from '../wire/proxy.js'
 import type { ToolExit, ToolInput } from './context.js'
 
@@ -39,19 +40,4 @@ function adviceOf(tool: ToolInput, exit: ToolExit, known: string | null): { advi
   return {
     advice: `It failed before it connected: see whether ${tool.command} starts at all. It was given the address in ${names}; name another variable with migrations.urlEnv in rehearse.config.ts.`,
   }
-}
-
-/** Of what a program printed, the line that tells most: Node ends a failure with its own version, below the stack. */
-export function tellingLine(output: string): string | undefined {
-  const lines = output
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '')
-  const noise =
-    /^(?:at |Node\.js v\d|[{}[\]()^~\s]*$|\w+: .*,$|npm (?:ERR!|error) (?:code|path|workspace|A complete log))/
-  return (
-    lines.findLast((line) => /^(?:\w*(?:Error|Exception)\b(?: \[\w+\])?:|(?:error|fatal)\b.*:)/i.test(line)) ??
-    lines.findLast((line) => !noise.test(line)) ??
-    lines.at(-1)
-  )
 }

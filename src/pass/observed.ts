@@ -27,6 +27,8 @@ export interface Observed {
   settled: readonly Settled[]
   taken: ReadonlyMap<string, readonly LockTaken[]>
   endMs: number
+  /** Also list the migration's waits for relation locks. */
+  relationWaits: boolean
 }
 
 export function locksAndWaits(
@@ -58,6 +60,7 @@ export function locksAndWaits(
     spans: locks,
     relationName: (oid) => input.names.of(oid)?.relation ?? null,
     offset,
+    relationWaits: input.relationWaits,
     endMs: input.endMs,
   }
   const nameOf = (pid: number, look: number): string => input.pids.name(pid, look, input.migrationPids)

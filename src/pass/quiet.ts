@@ -9,14 +9,11 @@ import { dataChecks, runChecks, type CheckResult } from '../probe/checks.js'
 import { openCompatProbe, type CompatProbe } from '../probe/compat.js'
 import { trapLocks } from '../probe/lock-trap.js'
 import { newlyUnfinished, readUnfinished } from '../probe/leftovers.js'
-import { timingProbe } from '../probe/timings.js'
 import type { CompatCell, MigrationFile, QuietPass, SchemaState, Statement } from '../recording.js'
-import { variables, warmAndCheckpoint, type PassInput } from './context.js'
+import { variables, warmAndCheckpoint } from './context.js'
 import { dissect, type Dissected } from './dissect.js'
+import { quietTimings, type QuietInput } from './timing.js'
 import { dissectTool } from './tool-dissect.js'
-
-/** Below the limit that the judge warns at, so that what is near it was measured twice. */
-const SUSPICIOUS_RATIO = 1.3
 
 /** The pass, and the migrations with what programs among them turned out to send. */
 export interface QuietResult {
@@ -24,7 +21,7 @@ export interface QuietResult {
   migrations: readonly MigrationFile[]
 }
 
-export async function quietPass(input: PassInput): Promise<QuietResult> {
+export async function quietPass(input: QuietInput): Promise<QuietResult> {
   input.emit({ type: 'pass', pass: 'quiet' })
   const admin = connect(input.admin, { applicationName: 'rehearse observer' })
   const probe = await openCompatProbe({
@@ -42,14 +39,14 @@ export async function quietPass(input: PassInput): Promise<QuietResult> {
 }
 
 class Quiet {
-  readonly #input: PassInput
+  readonly #input: QuietInput
   readonly #admin: Sql
   readonly #probe: CompatProbe
   readonly #states: SchemaState[] = []
   readonly #compat: CompatCell[] = []
   readonly #warnings: string[] = []
 
-  constructor(input: PassInput, admin: Sql, probe: CompatProbe) {
+  constructor(input: QuietInput, admin: Sql, probe: CompatProbe) {
     this.#input = input
     this.#admin = admin
     this.#probe = probe
@@ -64,13 +61,7 @@ class Quiet {
     const operationLocks = await this.#probe.operationLocks()
     await this.#state({ id: 'before', label: 'before', kind: 'before', statement: null })
 
-    const timing = timingProbe({
-      app: input.app,
-      operations: input.operations,
-      variables: variables(input),
-      seed: input.seed,
-      suspicious: SUSPICIOUS_RATIO,
-    })
+    const timing = quietTimings(input, this.#admin)
     if (!input.signal.aborted) await timing.before()
 
     const options = {
@@ -87,13 +78,12 @@ class Quiet {
     if (!trace.run.outcome.ok && !input.signal.aborted) await this.#addTrappedLocks(dissected, relations)
     const after = newlyUnfinished(unfinishedBefore, await readUnfinished(this.#admin))
     const checks = dataChecks(input.checks, checksBefore, await runChecks(this.#admin, input.checks))
-    const timings = input.signal.aborted
-      ? []
-      : await timing.after(async () => {
-          await this.#admin.unsafe('vacuum (analyze)').simple()
-        })
+    const { timings, warnings: untimed } =
+      input.signal.aborted || (!trace.run.outcome.ok && halfApplied(trace).length === 0)
+        ? { timings: [], warnings: [] }
+        : await timing.after(trace.run, operationLocks)
     const rollback = trace.run.outcome.ok && input.rollback ? await this.#rollback(input.rollback, checksBefore) : null
-    const warnings = [...trace.warnings, ...this.#warnings]
+    const warnings = [...trace.warnings, ...this.#warnings, ...untimed]
     if (input.rollback && !trace.run.outcome.ok)
       warnings.push(`${input.rollback.file} was not tried, because the migration failed.`)
     const pass: QuietPass = {

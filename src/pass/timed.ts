@@ -8,32 +8,31 @@
  */
 import { sleep, startClock, type Clock } from '../clock.js'
 import type { MigrationTrace } from '../migrations/runner.js'
-import { ConnectionPids } from '../observe/uses.js'
-import { startSampler, type Look, type Sampler } from '../observe/sampler.js'
-import { gaveUp } from '../observe/waits.js'
-import { deadlocks, type DeadlockReport } from '../observe/deadlocks.js'
-import { readRelations } from '../pg/catalog.js'
-import { connect, disconnect, type Sql } from '../pg/connect.js'
+import { deadlocks } from '../observe/deadlocks.js'
+import type { Sampler } from '../observe/sampler.js'
+import type { ConnectionPids } from '../observe/uses.js'
+import { readRelations, type RelationState } from '../pg/catalog.js'
+import { connect, disconnect, type Address, type Sql } from '../pg/connect.js'
 import { dataChecks, runChecks } from '../probe/checks.js'
 import { newlyUnfinished, readUnfinished } from '../probe/leftovers.js'
-import type { LockTaken, Phase, PhaseName, Release, TimedPass } from '../recording.js'
-import { strength } from '../sql/lock-modes.js'
-import { LockMode } from '../recording.js'
+import type { ProgramSource } from '../apps/source.js'
+import type { LockTaken, OperationInfo, Phase, PhaseName, Release, TimedPass } from '../recording.js'
 import { startTraffic, type Traffic, type TrafficResult } from '../traffic/engine.js'
 import { Random } from '../traffic/random.js'
-import type { Settled as TrafficSettled } from '../traffic/settled.js'
+import { restOfRamp, type Ramp } from '../traffic/rates.js'
+import type { Sink } from '../traffic/source.js'
 import { bucketWidth, generatorHealth, trafficErrors, trafficRows, trafficSeries } from '../traffic/summary.js'
 import { journalOf, RelationNames, warmAndCheckpoint, type PassInput } from './context.js'
+import { mannersOf, type PoolManners } from './manners.js'
 import { openMigration, type RunningMigration } from './migration.js'
 import { emptyTrace, inCycle, locksAndWaits, SAMPLER_PERIOD_MS, statementAt, withBlocked } from './observed.js'
 import { halfApplied } from './quiet.js'
+import { Watch } from './watch.js'
 
 /** The sampler starts this long before the migration, so that its first looks are not its slowest. */
 const SAMPLER_LEAD_MS = 200
 /** The new release's share while the migration runs: the first instances of a rolling deploy. */
 const CANARY = 0.1
-/** A request is looked at closely for this long. */
-const FRESH_MS = 60
 
 export interface TimedInput extends PassInput {
   rate: number
@@ -41,14 +40,51 @@ export interface TimedInput extends PassInput {
   phases: { warmupMs: number; baselineMs: number; rolloutMs: number; settleMs: number }
   /** Lock set of each statement, from the quiet pass. */
   taken: ReadonlyMap<string, readonly LockTaken[]>
+  /** How the application treats its connections; it waits for one as long as it takes, and tries nothing again, by default. */
+  manners?: PoolManners
+  /** From the start of the pass; then the rate stays at `rate`. */
+  ramp?: Ramp | null
+  /** Programs whose own queries are the traffic of a release. */
+  programs?: readonly ((address: Address) => (sink: Sink) => ProgramSource)[]
+  /** Told at the end what programs were seen to send. */
+  onOperations?: (operations: OperationInfo[]) => void
 }
 
-export async function timedPass(input: TimedInput): Promise<TimedPass> {
-  input.emit({ type: 'pass', pass: 'timed' })
+/** What a pass under traffic does besides, and what it leaves out. */
+export interface TimedHooks {
+  /** As events call it. */
+  pass: 'timed' | 'disturbance'
+  /** A tenth of the new release while the migration runs, all of it afterwards; without it the old release stays alone. */
+  newRelease: boolean
+  /** Also list the migration's waits for relation locks, with whom it waited for. */
+  relationWaits: boolean
+  /** Before anything is measured. */
+  prepare?: (stage: Omit<Stage, 'clock'>) => Promise<void>
+  /** At the end of the baseline, while the sampler looks already. false: the migration is not run. */
+  beforeMigration?: (stage: Stage) => Promise<boolean>
+  /** The migration is about to send its first statement. */
+  onMigration?: () => void
+  /** Before the traffic stops; in any case, also after a failure. */
+  close?: () => Promise<void>
+}
+
+export interface Stage {
+  admin: Sql
+  clock: Clock
+  relations: ReadonlyMap<number, RelationState>
+  /** Who is who among the backends. */
+  pids: ConnectionPids
+}
+
+export const timedPass = (input: TimedInput): Promise<TimedPass> =>
+  underTraffic(input, { pass: 'timed', newRelease: true, relationWaits: false })
+
+/** The migration under traffic; `timedPass` and its variants. */
+export async function underTraffic(input: TimedInput, hooks: TimedHooks): Promise<TimedPass> {
   const admin = connect(input.admin, { applicationName: 'rehearse observer' })
   const observer = connect(input.admin, { applicationName: 'rehearse sampler' })
   try {
-    return await new Timed(input, admin, observer).run()
+    return await new Timed(input, hooks, admin, observer).run()
   } finally {
     await disconnect(observer)
     await disconnect(admin)
@@ -57,36 +93,34 @@ export async function timedPass(input: TimedInput): Promise<TimedPass> {
 
 class Timed {
   readonly #input: TimedInput
+  readonly #hooks: TimedHooks
   readonly #admin: Sql
-  readonly #observer: Sql
+  readonly #watch: Watch
   readonly #phases: Phase[] = []
-  readonly #looks: Look[] = []
-  readonly #pids: ConnectionPids
-  readonly #deadlocks: DeadlockReport[] = []
   readonly #warnings: string[] = []
   #clock: Clock = startClock()
-  #finished = 0
-  #errors = 0
-  #blocked = 0
-  #worstLock: string | null = null
 
-  constructor(input: TimedInput, admin: Sql, observer: Sql) {
+  constructor(input: TimedInput, hooks: TimedHooks, admin: Sql, observer: Sql) {
     this.#input = input
+    this.#hooks = hooks
     this.#admin = admin
-    this.#observer = observer
-    this.#pids = new ConnectionPids()
+    this.#watch = new Watch(observer, input.emit)
   }
 
   async run(): Promise<TimedPass> {
     const input = this.#input
+    const hooks = this.#hooks
+    if (hooks.pass === 'timed') input.emit({ type: 'pass', pass: 'timed' })
     const relations = await readRelations(this.#admin)
+    const { pids, looks } = this.#watch
+    await hooks.prepare?.({ admin: this.#admin, relations, pids })
     const names = new RelationNames(relations)
     const unfinishedBefore = await readUnfinished(this.#admin)
     const checksBefore = await runChecks(this.#admin, input.checks)
     await warmAndCheckpoint(this.#admin, relations)
     this.#clock = startClock()
     const clock = this.#clock
-    const watched: { sampler: Sampler | null } = { sampler: null }
+    const watched: { sampler: Sampler | null; ready: boolean } = { sampler: null, ready: true }
     const migration = await openMigration({
       input,
       admin: this.#admin,
@@ -94,24 +128,34 @@ class Timed {
       onSend: () => watched.sampler?.nudge(),
     })
     const random = new Random(input.seed).fork('traffic')
+    const { manners } = input
     const workload = (release: Release) => ({
       release,
-      operations: input.operations.filter((operation) => operation.release === release),
+      // A program sends its own.
+      operations: input.operations.filter((one) => one.release === release && one.source !== 'program'),
       address: input.app,
       connections: input.connections,
       variables: { rows: input.rows, seed: input.seed },
       random: random.fork(release),
       // Instances of the new release are young: they prepare what they use when they use it.
       warm: release === 'old',
+      nominalPerSecond: input.rate,
+      ...(manners ? { ...manners, retries: manners.retries.tries > 0 ? manners.retries : null } : {}),
     })
+    const programs: ProgramSource[] = []
     const traffic = await startTraffic({
-      workloads: [workload('old'), workload('new')],
+      workloads: hooks.newRelease ? [workload('old'), workload('new')] : [workload('old')],
+      programs: (input.programs ?? []).map((make) => (sink) => {
+        const program = make(input.app)(sink)
+        programs.push(program)
+        return program
+      }),
       clock,
-      onOperation: (done) => this.#onSettled(done),
+      onOperation: (done) => this.#watch.settled(done),
       onDeadlock: (deadlock) =>
-        this.#deadlocks.push({ ...deadlock, by: `${deadlock.release} ${deadlock.operation}`, statement: null }),
+        this.#watch.deadlocks.push({ ...deadlock, by: `${deadlock.release} ${deadlock.operation}`, statement: null }),
     })
-    const heartbeat = this.#heartbeat()
+    const heartbeat = this.#watch.heartbeat()
     let trace: MigrationTrace | null = null
     let result: TrafficResult
     try {
@@ -119,12 +163,13 @@ class Timed {
       await this.#phase(traffic, 'warmup', phases.warmupMs, { old: [rate, rate], new: [0, 0] })
       await this.#phase(traffic, 'baseline', phases.baselineMs, { old: [rate, rate], new: [0, 0] }, async () => {
         await sleep(Math.max(0, phases.baselineMs - SAMPLER_LEAD_MS), input.signal)
-        watched.sampler = this.#sample(migration, traffic, names)
+        watched.sampler = this.#watch.sample(clock, migration, traffic, names)
+        watched.ready = (await hooks.beforeMigration?.({ admin: this.#admin, clock, relations, pids })) ?? true
       })
-      const sampler = (watched.sampler ??= this.#sample(migration, traffic, names))
-      if (!input.signal.aborted) trace = await this.#migrate(traffic, migration, sampler)
+      const sampler = (watched.sampler ??= this.#watch.sample(clock, migration, traffic, names))
+      if (watched.ready && !input.signal.aborted) trace = await this.#migrate(traffic, migration, sampler)
       await sampler.stop()
-      if (trace?.run.outcome.ok && !input.signal.aborted) {
+      if (hooks.newRelease && trace?.run.outcome.ok && !input.signal.aborted) {
         await this.#phase(traffic, 'rollout', phases.rolloutMs, { old: [rate, 0], new: [rate * CANARY, rate] })
         await this.#phase(traffic, 'settled', phases.settleMs, { old: [0, 0], new: [rate, rate] })
       } else if (trace && !input.signal.aborted)
@@ -132,12 +177,14 @@ class Timed {
     } finally {
       clearInterval(heartbeat)
       await watched.sampler?.stop()
+      await hooks.close?.()
       result = await traffic.stop(2_000)
       await migration.close()
     }
     const endMs = clock.nowMs()
     names.learn(await readRelations(this.#admin))
     if (result.scriptError) throw result.scriptError
+    input.onOperations?.(programs.flatMap((program) => program.operations()))
     const { samples } = result
     const bucketMs = bucketWidth(endMs)
     const leftovers = newlyUnfinished(unfinishedBefore, await readUnfinished(this.#admin))
@@ -150,17 +197,18 @@ class Timed {
       isJournal: journalOf(input.tool?.setup.ledger ?? null),
       notices: migration.notices(),
       names,
-      looks: this.#looks,
-      pids: this.#pids,
-      settled: this.#pids.settled,
+      looks,
+      pids,
+      settled: pids.settled,
       taken: input.taken,
       endMs,
+      relationWaits: hooks.relationWaits,
     })
-    const series = withBlocked(trafficSeries(samples, endMs), bucketMs, this.#looks, this.#pids)
+    const series = withBlocked(trafficSeries(samples, endMs), bucketMs, looks, pids)
     return {
       kind: 'timed',
-      manners: null,
-      programs: [],
+      manners: manners ? mannersOf(manners, input.connections) : null,
+      programs: programs.flatMap((program) => program.runs()).sort((a, b) => a.startMs - b.startMs),
       copiedBy: input.copiedBy,
       phases: this.#phases,
       migration: ran.run,
@@ -170,23 +218,16 @@ class Timed {
       bucketMs,
       series,
       deadlocks: deadlocks(
-        this.#deadlocks,
+        this.#watch.deadlocks,
         migration.pids(),
-        (pid, atMs) => this.#pids.at(pid, atMs),
+        (pid, atMs) => pids.at(pid, atMs),
         (atMs) => inCycle(observed.locks, atMs) ?? statementAt(ran, atMs),
       ),
       leftovers: { ...leftovers, halfApplied: halfApplied(ran) },
       dataChecks: checks,
       generator: generatorHealth(samples, result.phases, { ratePerSecond: input.rate, connections: input.connections }),
-      warnings: [...ran.warnings, ...this.#warnings],
+      warnings: [...ran.warnings, ...this.#warnings, ...programs.flatMap((program) => program.warnings())],
     }
-  }
-
-  #onSettled(done: TrafficSettled): void {
-    this.#finished++
-    if (done.sqlstate !== null) this.#errors++
-    if (done.pid !== null)
-      this.#pids.ended({ ...done, pid: done.pid, failed: done.sqlstate !== null && gaveUp(done.sqlstate) })
   }
 
   async #phase(
@@ -197,60 +238,44 @@ class Timed {
     meanwhile?: () => Promise<void>,
   ): Promise<void> {
     if (this.#input.signal.aborted) return
-    this.#input.emit({ type: 'phase', pass: 'timed', phase: name, lengthMs })
+    this.#input.emit({ type: 'phase', pass: this.#hooks.pass, phase: name, lengthMs })
     const startMs = this.#clock.nowMs()
     traffic.phase(name)
-    for (const release of ['old', 'new'] as const) traffic.setRate(release, ...rates[release], lengthMs)
+    for (const release of ['old', 'new'] as const) this.#setRate(traffic, release, rates[release], startMs, lengthMs)
     await Promise.all([sleep(lengthMs, this.#input.signal), meanwhile?.()])
     this.#phases.push({ name, startMs, endMs: this.#clock.nowMs() })
   }
 
-  #sample(migration: RunningMigration, traffic: Traffic, names: RelationNames): Sampler {
-    return startSampler({
-      sql: this.#observer,
-      clock: this.#clock,
-      periodMs: SAMPLER_PERIOD_MS,
-      pids: () => migration.pids(),
-      // While the migration waits for a lock, and right after it sent something: a COMMIT lets go within moments.
-      hurry: (look) => {
-        const since = migration.inFlightSinceMs
-        return (
-          (since !== null && this.#clock.nowMs() - since < FRESH_MS) ||
-          look?.locks.some((row) => migration.pids().includes(row.pid) && !row.granted) === true
-        )
-      },
-      onLook: (look) => {
-        this.#looks.push(look)
-        this.#pids.look(look, (pid) => traffic.sessionOf(pid))
-        this.#blocked = this.#pids.waitingAt(this.#looks.length - 1)
-        const strongest = look.locks
-          .filter((row) => migration.pids().includes(row.pid) && row.granted && LockMode.safeParse(row.mode).success)
-          .sort((a, b) => strength(b.mode as LockMode) - strength(a.mode as LockMode))[0]
-        this.#worstLock = strongest
-          ? `${strongest.mode} on ${names.of(strongest.relation)?.relation ?? 'a new relation'}`
-          : null
-      },
-    })
+  /** A steady rate follows the ramp while there is one; what rises and falls with the rollout does not. */
+  #setRate(traffic: Traffic, release: Release, rates: [number, number], startMs: number, lengthMs: number): void {
+    const { ramp, rate } = this.#input
+    if (ramp && rates[0] === rate && rates[1] === rate) {
+      const rest = restOfRamp(ramp, startMs)
+      traffic.setRate(release, rest.fromPerSecond, rest.toPerSecond, rest.overMs)
+    } else traffic.setRate(release, ...rates, lengthMs)
   }
 
   async #migrate(traffic: Traffic, migration: RunningMigration, sampler: Sampler): Promise<MigrationTrace> {
     const input = this.#input
-    input.emit({ type: 'phase', pass: 'timed', phase: 'migrate', lengthMs: null })
+    input.emit({ type: 'phase', pass: this.#hooks.pass, phase: 'migrate', lengthMs: null })
     const startMs = this.#clock.nowMs()
     traffic.phase('migrate')
-    traffic.setRate('old', input.rate, input.rate, 0)
-    traffic.setRate('new', input.rate * CANARY, input.rate * CANARY, 0)
+    this.#setRate(traffic, 'old', [input.rate, input.rate], startMs, 0)
+    const canary = this.#hooks.newRelease ? input.rate * CANARY : 0
+    traffic.setRate('new', canary, canary, 0)
     const limit = new AbortController()
     const stop = (): void => limit.abort()
     const timer = setTimeout(stop, input.maxDurationMs)
     input.signal.addEventListener('abort', stop, { once: true })
     if (input.signal.aborted) stop()
     try {
+      this.#hooks.onMigration?.()
       const trace = await migration.run(limit.signal)
       const last = this.#clock.nowMs()
-      const failure = trace.run.statements.find((run) => !run.outcome.ok)
+      // Earlier ones were tried again.
+      const failure = trace.run.statements.findLast((run) => !run.outcome.ok)
       if (failure && !failure.outcome.ok && failure.outcome.error.sqlstate === '40P01') {
-        this.#deadlocks.push({
+        this.#watch.deadlocks.push({
           atMs: failure.endMs,
           pid: migration.lastError()?.pid ?? null,
           detail: migration.lastError()?.detail ?? '',
@@ -261,7 +286,7 @@ class Timed {
       // Whoever queued behind the last lock goes on now: look until nobody waits any more.
       const until = Math.max(last, this.#clock.nowMs()) + 500
       await sleep(50, input.signal)
-      while (this.#blocked > 0 && this.#clock.nowMs() < until) await sleep(SAMPLER_PERIOD_MS, input.signal)
+      while (this.#watch.blocked > 0 && this.#clock.nowMs() < until) await sleep(SAMPLER_PERIOD_MS, input.signal)
       return trace
     } finally {
       clearTimeout(timer)
@@ -269,23 +294,5 @@ class Timed {
       if (sampler.failed) this.#warnings.push('The lock sampler lost its connection: waits may be missing.')
       this.#phases.push({ name: 'migrate', startMs, endMs: this.#clock.nowMs() })
     }
-  }
-
-  /** Once a second, for whoever watches. */
-  #heartbeat(): NodeJS.Timeout {
-    let finished = 0
-    let errors = 0
-    return setInterval(() => {
-      this.#input.emit({
-        type: 'heartbeat',
-        opsPerSecond: this.#finished - finished,
-        p99Ms: null,
-        errors: this.#errors - errors,
-        blocked: this.#blocked,
-        worstLock: this.#worstLock,
-      })
-      finished = this.#finished
-      errors = this.#errors
-    }, 1_000)
   }
 }

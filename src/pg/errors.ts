@@ -2,6 +2,7 @@
  * What may be known of a server's error: SQLSTATE and the names of objects, never a value. PostgreSQL puts row values and
  * input into `message`, `detail`, `hint` and `where`, so messages are rebuilt here and the rest is dropped.
  */
+import { RehearsalError } from '../errors.js'
 import type { PgError } from '../recording.js'
 import { identifiersIn } from './error-identifiers.js'
 import { CONDITIONS, conditionName } from './sqlstates.js'
@@ -10,6 +11,13 @@ import { CONDITIONS, conditionName } from './sqlstates.js'
 export const CONNECTION_FAILURE = '08006'
 /** Stands in for a SQLSTATE when the failure came from JavaScript and no server was involved. */
 export const CLIENT_ERROR = 'CLIENT'
+/** Stands in for an error of the server when a request got no connection of the application's pool in time. */
+export const POOL_TIMEOUT: PgError = {
+  sqlstate: 'POOL',
+  condition: 'connection_pool_timeout',
+  message: 'no connection of the pool was free in time',
+  objects: [],
+}
 
 /** Error codes of Node and of the driver that mean "no connection". */
 const CONNECTION_CODES = new Set(
@@ -129,8 +137,26 @@ export const pgError = (sqlstate: string, message: string = plainWords(sqlstate)
   objects: [],
 })
 
+/** Where data layers put what the driver threw: Drizzle and Kysely, Sequelize, TypeORM, Objection. */
+const WRAPPED = ['cause', 'original', 'parent', 'driverError', 'nativeError'] as const
+const DEEPEST = 5
+
+/** The error of the server or the driver that a data layer has wrapped in its own; what is none is returned as it is. */
+export function serverErrorIn(error: unknown): unknown {
+  let found = error
+  for (let depth = 0; depth < DEEPEST && typeof found === 'object' && found !== null; depth++) {
+    const code = read(found, 'code')
+    if (found instanceof RehearsalError) return error
+    if (code !== null && (CONNECTION_CODES.has(code) || /^[0-9A-Z]{5}$/.test(code))) return found
+    const wrapper = found as Record<string, unknown>
+    found = WRAPPED.map((name) => wrapper[name]).find((inner) => typeof inner === 'object' && inner !== null)
+  }
+  return error
+}
+
 /** Whether the driver or Node, not the server, says that there is no connection. */
-export function isConnectionFailure(error: unknown): boolean {
+export function isConnectionFailure(thrown: unknown): boolean {
+  const error = serverErrorIn(thrown)
   if (typeof error !== 'object' || error === null) return false
   const code = read(error, 'code')
   return code !== null && (CONNECTION_CODES.has(code) || /^57P0[1-5]$/.test(code) || /^08/.test(code))
@@ -138,12 +164,13 @@ export function isConnectionFailure(error: unknown): boolean {
 
 /**
  * Rebuilds an error without any value in it. Accepts what the driver throws, anything with the protocol's error fields,
- * or any other thrown value.
+ * what a data layer made of either, or any other thrown value.
  *
  * @param sql the statement, from which a name in the message must come when the message could also quote a value
  * (`'x'::regclass`); by default the text that the driver attached to the error. Without either such a name is left out.
  */
-export function toPgError(error: unknown, sql?: string): PgError {
+export function toPgError(thrown: unknown, sql?: string): PgError {
+  const error = serverErrorIn(thrown)
   if (typeof error !== 'object' || error === null) return clientError(null, null)
   const code = read(error, 'code')
   if (code !== null && CONNECTION_CODES.has(code)) {

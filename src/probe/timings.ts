@@ -1,193 +1,205 @@
 /**
- * How long the reading operations take before and after the migration, on the quiet copy, one session, nothing else
- * running. tinybench with fixed iterations in several rounds; compared by median and MAD, because means and high
- * percentiles of a few dozen runs say more about the machine than about the query. A constant query is timed beside it,
- * so that a machine that got slower in between is not taken for a query that did.
+ * How long the operations take with and without the migration, and by which plans: on two equal copies, of which one was
+ * migrated, in alternating rounds (see timings/rounds.ts). Every run is a transaction that is rolled back, so operations
+ * that write are timed like those that read, without their COMMIT. Right after the migration first, then after VACUUM
+ * ANALYZE of the migrated copy: what is gone then would have lasted until autovacuum.
  */
-import { Bench } from 'tinybench'
-import { connect, disconnect, sendTextAsItIs, type Address, type Sql } from '../pg/connect.js'
-import type { QueryTiming, Timing } from '../recording.js'
-import { statementFacts } from '../sql/split.js'
-import type { BoundStatement, Operation, ScriptOperation, Variables } from '../traffic/operation.js'
-import { Random } from '../traffic/random.js'
+import { isConnectionFailure, toPgError } from '../pg/errors.js'
+import type { Address, Sql } from '../pg/connect.js'
+import type { QueryTiming } from '../recording.js'
+import type { Operation, Variables } from '../traffic/operation.js'
+import { compareNames, readCatalog, type Catalog } from './timings/names.js'
+import { explain } from './timings/plan.js'
+import { blank, leftOut, note, planChanged, toTimings, type Plans, type Result } from './timings/results.js'
+import { measure, TOGETHER, type Allowance, type Measured } from './timings/rounds.js'
+import { openTimingSession, type TimingSession } from './timings/session.js'
+import { ratioOf, timingOf } from './timings/statistics.js'
+import { workOf } from './timings/work.js'
 
-const ROUNDS = 3
-const MOST_ITERATIONS = 30
-const FEWEST_ITERATIONS = 4
-/** An operation gets about this long per measurement. */
-const BUDGET_MS = 400
+/** All operations together, VACUUM ANALYZE not counted. */
+export const BUDGET_MS = 25_000
+/** Of it, what may be used until VACUUM ANALYZE. */
+const FIRST_SHARE = 0.65
+/** For one operation, each time; more tells nothing new about a fast one. */
+const MOST_EACH_MS = 600
+/** Plans are looked at although the time is over, so far beyond it. */
+const PLANS_UNTIL = 1.2
 
-/** What was measured at one time: by operation, and the machine's own pace. */
-interface Measured {
-  operations: Map<string, { timing: Timing; plan: string }>
-  /** Median of `select 1`, in ms. */
-  paceMs: number
-}
-
-export interface TimingProbe {
-  before(): Promise<void>
-  /** `settle` brings statistics and visibility up to date (VACUUM ANALYZE), to tell passing effects from lasting ones. */
-  after(settle: () => Promise<void>): Promise<QueryTiming[]>
+/** A copy that stands still but for us. `admin` is a superuser's connection. */
+export interface TimedCopy {
+  app: Address
+  admin: Sql
 }
 
 export interface TimingOptions {
-  app: Address
   operations: readonly Operation[]
   variables: Variables
   seed: number
-  /** Ratio from which a slowdown is looked at again after `settle`. */
+  /** Ratio from which an operation is timed again after `settle`, before the others. */
   suspicious: number
+  /** Whether an operation uses a table that the migration touched: those come first. */
+  touches: (operation: Operation) => boolean
+  signal: AbortSignal
+  budgetMs?: number
+  mostEachMs?: number
 }
 
-/** Only scripts that read can be repeated without changing what they measure. */
-export const readsOnly = (operation: Operation): operation is ScriptOperation =>
-  operation.kind === 'script' &&
-  operation.statementTexts.length > 0 &&
-  operation.normalisedSql.every((sql) => statementFacts(sql).isQuery)
+export interface Timings {
+  timings: QueryTiming[]
+  /** What was not timed, and why. */
+  warnings: string[]
+}
 
-export function timingProbe(options: TimingOptions): TimingProbe {
-  const operations = options.operations.filter(readsOnly)
-  let first: Measured | null = null
-  return {
-    async before() {
-      first = await measure(options, operations)
-    },
-    async after(settle) {
-      if (!first) return []
-      const before = first
-      const now = await measure(options, operations)
-      const timings = operations.flatMap((operation): QueryTiming[] => {
-        const was = before.operations.get(key(operation))
-        if (!was) return []
-        const is = now.operations.get(key(operation)) ?? null
-        return [
-          {
-            release: operation.release,
-            operation: operation.name,
-            before: was.timing,
-            after: is ? paced(is.timing, before.paceMs / now.paceMs) : null,
-            settled: null,
-            planChanged: is ? is.plan !== was.plan : null,
-            ratio: null,
-            settledRatio: null,
-            plans: [],
-          },
-        ]
+/** The time that there is, and how it is dealt out. */
+export class Budget {
+  readonly totalMs: number
+  readonly #mostEachMs: number
+  readonly #signal: AbortSignal
+  #startMs = performance.now()
+
+  constructor({ budgetMs = BUDGET_MS, mostEachMs = MOST_EACH_MS, signal }: TimingOptions, part = 1) {
+    this.totalMs = budgetMs * part
+    this.#mostEachMs = mostEachMs
+    this.#signal = signal
+  }
+
+  /** The time that this takes is not counted. */
+  async outside(work: () => Promise<void>): Promise<void> {
+    const fromMs = performance.now()
+    await work()
+    this.#startMs += performance.now() - fromMs
+  }
+
+  leftMs(share = 1): number {
+    return this.#startMs + this.totalMs * share - performance.now()
+  }
+
+  /** For the next of so many operations, or why there is no time for it. `reservedMs` is promised to others. */
+  next(remaining: number, reservedMs: number, share = 1): Allowance | string {
+    if (this.#signal.aborted) return 'interrupted'
+    const leftMs = this.leftMs(share) - reservedMs
+    if (leftMs <= 0) return `the ${Math.round(this.totalMs / 1000)} s for all timings together were over`
+    const shareMs = Math.min(this.#mostEachMs, leftMs / Math.max(1, remaining))
+    return { shareMs, mostMs: Math.max(shareMs, leftMs / 3), stopped: () => this.#signal.aborted }
+  }
+}
+
+/**
+ * Times all operations on both copies. Rejects when a connection is lost; whatever else goes wrong with an operation is
+ * its `reason`.
+ *
+ * @param settle brings statistics and visibility of the migrated copy up to date (VACUUM ANALYZE), and clears the other
+ * one of what the runs left in its tables (VACUUM alone: it keeps the statistics that it has)
+ */
+export async function timeOnTwoCopies(
+  options: TimingOptions,
+  unmigrated: TimedCopy,
+  migrated: TimedCopy,
+  settle: () => Promise<void>,
+): Promise<Timings> {
+  const before = await readCatalog(unmigrated.admin)
+  const after = await readCatalog(migrated.admin)
+  const names = compareNames(before, after)
+  const { works, failed } = workOf(options.operations, options.variables, options.seed, options.touches)
+  const results = works.map(blank)
+  const budget = new Budget(options)
+  const deferred = before.deferred || after.deferred
+  const copies = [unmigrated, migrated]
+
+  await withSessions(copies, deferred, async (sessions) => {
+    await inPortions(results, sessions, budget, FIRST_SHARE, async (result, found) => {
+      note(result, found)
+      if (budget.leftMs(PLANS_UNTIL * FIRST_SHARE) <= 0 || options.signal.aborted) return
+      const [was, is] = await plansOf(result, sessions)
+      result.plans.before = was ?? null
+      result.plans.after = is ?? null
+    })
+  })
+  const comparable = results.filter((result) => result.before && result.after)
+  let settled: Catalog = after
+  const warnings: string[] = []
+  if (comparable.length > 0 && !options.signal.aborted) {
+    await budget.outside(settle)
+    settled = await readCatalog(migrated.admin)
+    const namesNow = compareNames(before, settled)
+    await withSessions(copies, deferred, async (sessions) => {
+      const [, second] = sessions
+      for (const result of comparable)
+        if (second && budget.leftMs() > 0 && !options.signal.aborted)
+          result.plans.settled = (await plansOf(result, [second]))[0] ?? null
+      const suspect = (result: Result): boolean =>
+        (result.ratio?.value ?? 1) > options.suspicious ||
+        planChanged(result, names) === true ||
+        planChanged(result, namesNow, 'settled') === true
+      const again = [...comparable].sort((a, b) => Number(suspect(b)) - Number(suspect(a)))
+      const unsettled: string[] = []
+      await inPortions(again, sessions, budget, 1, (result, found) => {
+        if (typeof found === 'string') {
+          if (suspect(result)) unsettled.push(...result.work.operations.map((one) => one.name))
+          return
+        }
+        result.settled = timingOf((found.rounds[1] ?? []).flat())
+        result.settledRatio = ratioOf(found.rounds[0] ?? [], found.rounds[1] ?? [])
       })
-      const slow = timings.filter((t) => t.after !== null && t.after.medianMs > t.before.medianMs * options.suspicious)
-      if (slow.length === 0) return timings
-      await settle()
-      const again = await measure(
-        options,
-        operations.filter((o) => slow.some((t) => t.release === o.release && t.operation === o.name)),
-      )
-      for (const timing of slow) {
-        const settled = again.operations.get(`${timing.release} ${timing.operation}`)
-        timing.settled = settled ? paced(settled.timing, before.paceMs / again.paceMs) : null
-      }
-      return timings
-    },
+      if (unsettled.length > 0)
+        warnings.push(`Not timed again after VACUUM ANALYZE: ${[...new Set(unsettled)].join(', ')}.`)
+    })
+  }
+  return {
+    timings: toTimings(
+      options.operations,
+      results,
+      { after: names, settled: compareNames(before, settled) },
+      failed.map(({ operation, error }) => ({ operation, reason: toPgError(error).message })),
+    ),
+    warnings: [...leftOut(results), ...warnings],
   }
 }
 
-const key = (operation: Operation): string => `${operation.release} ${operation.name}`
-
-/** A timing carried to the pace that the machine had before. */
-const paced = (timing: Timing, factor: number): Timing => {
-  // A pace that differs by more than this is no drift but a disturbance: it is left as it is.
-  const by = factor > 0.5 && factor < 2 ? factor : 1
-  return { samples: timing.samples, medianMs: timing.medianMs * by, madMs: timing.madMs * by }
-}
-
-async function measure(options: TimingOptions, operations: readonly ScriptOperation[]): Promise<Measured> {
-  const sql = connect(options.app, { applicationName: 'rehearse timing', settings: { statement_timeout: '30000' } })
-  sendTextAsItIs(sql, () => true)
+/** Fresh sessions: a statement prepared earlier would keep what it has learnt about its plans. */
+async function withSessions(
+  copies: readonly TimedCopy[],
+  deferred: boolean,
+  use: (sessions: readonly TimingSession[]) => Promise<void>,
+): Promise<void> {
+  const sessions: TimingSession[] = []
   try {
-    const pace = async (): Promise<void> => {
-      await sql.unsafe('select 1')
-    }
-    const paceMs = (await time(pace, MOST_ITERATIONS)).medianMs
-    const measured = new Map<string, { timing: Timing; plan: string }>()
-    for (const operation of operations) {
-      const random = new Random(options.seed).fork(`timing ${key(operation)}`)
-      const run = async (): Promise<void> => {
-        for (const statement of statementsOf(operation, options.variables, random))
-          await sql.unsafe(statement.text, statement.params, { prepare: operation.prepared })
-      }
-      try {
-        const startMs = performance.now()
-        await run()
-        const onceMs = Math.max(0.05, performance.now() - startMs)
-        const iterations = Math.round(
-          Math.min(MOST_ITERATIONS, Math.max(FEWEST_ITERATIONS, BUDGET_MS / ROUNDS / onceMs)),
-        )
-        measured.set(key(operation), {
-          timing: await time(run, iterations),
-          plan: await planOf(sql, operation, options),
-        })
-      } catch {
-        // It does not work on this schema: the compat matrix says so and why.
-      }
-    }
-    return { operations: measured, paceMs: Math.max(0.001, paceMs) }
+    for (const { app } of copies) sessions.push(await openTimingSession(app, deferred))
+    await use(sessions)
   } finally {
-    await disconnect(sql)
+    await Promise.all(sessions.map((session) => session.close()))
   }
 }
 
-const statementsOf = (operation: ScriptOperation, variables: Variables, random: Random): BoundStatement[] =>
-  operation.bind(variables, random).flatMap((step) => (step.kind === 'statement' ? [step.bound] : []))
-
-/** Median and MAD over all rounds. Ten runs of warm-up: PostgreSQL settles for a generic plan at the sixth execution. */
-async function time(run: () => Promise<void>, iterations: number): Promise<Timing> {
-  const samples: number[] = []
-  for (let round = 0; round < ROUNDS; round++) {
-    const bench = new Bench({
-      time: 0,
-      iterations,
-      warmup: true,
-      warmupTime: 0,
-      warmupIterations: round === 0 ? 10 : 1,
-      retainSamples: true,
-      throws: true,
-    })
-    bench.add('run', run)
-    const [task] = await bench.run()
-    const result = task?.result
-    if (result && 'latency' in result) samples.push(...(result.latency.samples ?? []))
+/** Measures in portions, whose rounds are mixed; `then` gets every portion as soon as it is measured. */
+export async function inPortions(
+  results: readonly Result[],
+  sessions: readonly TimingSession[],
+  budget: Budget,
+  share: number,
+  then: (result: Result, found: Measured | string) => Promise<void> | void,
+): Promise<void> {
+  for (let from = 0; from < results.length; from += TOGETHER) {
+    const portion = results.slice(from, from + TOGETHER)
+    const found = await measure(
+      portion.map((result) => result.work),
+      sessions,
+      (index, reservedMs) => budget.next(results.length - from - index, reservedMs, share),
+    )
+    for (const [i, result] of portion.entries()) await then(result, found[i] ?? 'interrupted')
   }
-  const medianMs = median(samples)
-  return { samples: samples.length, medianMs, madMs: median(samples.map((s) => Math.abs(s - medianMs))) }
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = Math.floor(sorted.length / 2)
-  const [low = 0, high = 0] = [sorted[sorted.length % 2 ? middle : middle - 1], sorted[middle]]
-  return (low + high) / 2
-}
-
-/** The shape of the plans: kinds of nodes, relations and indexes; no value and no cost. */
-async function planOf(sql: Sql, operation: ScriptOperation, options: TimingOptions): Promise<string> {
-  const random = new Random(options.seed).fork(`plan ${key(operation)}`)
-  const shapes: string[] = []
-  for (const { text, params } of statementsOf(operation, options.variables, random)) {
-    const rows = await sql.unsafe<{ 'QUERY PLAN': unknown }[]>(`explain (format json, costs off) ${text}`, params, {
-      prepare: false,
-    })
-    const plan = rows[0]?.['QUERY PLAN']
-    shapes.push(shapeOf(typeof plan === 'string' ? (JSON.parse(plan) as unknown) : plan))
-  }
-  return shapes.join(';')
-}
-
-function shapeOf(plan: unknown): string {
-  if (Array.isArray(plan)) return plan.map(shapeOf).join(',')
-  if (typeof plan !== 'object' || plan === null) return ''
-  const node = plan as Record<string, unknown>
-  if ('Plan' in node) return shapeOf(node['Plan'])
-  const name = ['Node Type', 'Relation Name', 'Index Name'].flatMap((field) =>
-    typeof node[field] === 'string' ? [node[field]] : [],
-  )
-  return `${name.join(' ')}(${shapeOf(node['Plans'])})`
+/** Of each session, with the values that are known to work; null where it cannot be explained. */
+export async function plansOf(result: Result, sessions: readonly TimingSession[]): Promise<Plans[]> {
+  const plans: Plans[] = []
+  for (const session of sessions)
+    try {
+      result.sample ??= result.work.execution(0)
+      plans.push(await explain(session, result.sample))
+    } catch (error) {
+      if (isConnectionFailure(error)) throw error
+      plans.push(null)
+    }
+  return plans
 }

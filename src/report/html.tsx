@@ -6,6 +6,7 @@ import { SCRIPT, SCRIPT_HASH } from './script.js'
 import { Blocked } from './sections/blocked.js'
 import { Compat } from './sections/compat.js'
 import { Data, RollbackSection } from './sections/data.js'
+import { Disturbances } from './sections/disturbances.js'
 import { EnvironmentSection } from './sections/environment.js'
 import { Findings } from './sections/findings.js'
 import { Race } from './sections/race.js'
@@ -59,6 +60,13 @@ const sections: PageSection[] = [
     nav: 'Race',
     body: Race,
     when: (view) => view.race !== null,
+  },
+  {
+    id: 'disturbances',
+    title: 'While something else goes on',
+    nav: 'Disturbances',
+    body: Disturbances,
+    when: (view) => view.disturbances.length > 0,
   },
   { id: 'locks', title: 'Strongest lock per relation', nav: 'Locks', body: Relations },
   { id: 'blocked', title: 'Blocked sessions', nav: 'Blocked', body: Blocked },

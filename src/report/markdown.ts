@@ -1,7 +1,9 @@
 /** The report for a pull request: verdict, limits, findings; the rest folded. At most 60 KB (a comment holds 64). */
 import type { Finding, Report } from '../recording.js'
 import { compatRows, compatSentences, sqlstateOf } from './compat-words.js'
+import { disturbancesMarkdown } from './markdown-disturbances.js'
 import { code, details, fenced, plain, table } from './markdown-text.js'
+import { timingsMarkdown } from './markdown-timings.js'
 import { outcomeWords } from './sections/statements.js'
 import { shorten, visibleDeep } from './text.js'
 import { endings, NOTE_WORDS, notePlace, noteStatus, raceSentence, raceStatus, toolWords } from './tool-words.js'
@@ -195,10 +197,12 @@ export const markdown = (report: Report): string => {
     tool(view),
     race(view),
     view.report.budgets.length === 0 ? 'No limit was judged: nothing was measured.' : limits(view),
+    disturbancesMarkdown(view),
     ...findings.map((one) => finding(view, one)),
     ...(view.statements.length === 0 ? [] : [statements(view)]),
     ...(view.report.relations.length === 0 ? [] : [relations(view)]),
     compat(view),
+    timingsMarkdown(view),
     errors(view),
     measuredHow(view),
   ]

@@ -3,6 +3,7 @@ import type {
   Environment,
   BlockedGroup,
   BudgetResult,
+  DisturbancePass,
   Finding,
   LockMode,
   LockSpan,
@@ -23,7 +24,10 @@ export interface StatementView {
   number: number
   statement: Statement
   quiet: StatementRun | null
+  /** Of several tries the last. */
   timed: StatementRun | null
+  /** How often it was run in the timed pass. */
+  tries: number
   /** The strongest lock that it took on a relation that existed before; on any relation when there is none. */
   strongest: { mode: LockMode; relation: string; existedBefore: boolean } | null
   /** Its lock spans in the timed pass, longest hold first, existing relations before new ones. */
@@ -36,6 +40,7 @@ export interface View {
   quiet: QuietPass | null
   timed: TimedPass | null
   race: RacePass | null
+  disturbances: DisturbancePass[]
   statements: StatementView[]
   byId: ReadonlyMap<string, StatementView>
 }
@@ -62,11 +67,12 @@ export const viewOf = (report: Report): View => {
   // The last one counts: an earlier one was repeated because its generator could not keep up.
   const timed = passes.findLast((pass) => pass.kind === 'timed') ?? null
   const race = passes.findLast((pass) => pass.kind === 'race') ?? null
+  const disturbances = passes.filter((pass) => pass.kind === 'disturbance')
   const statements = migrations
     .flatMap((file) => file.statements)
     .map((statement, i): StatementView => {
       const run = (pass: QuietPass | TimedPass | null): StatementRun | null =>
-        pass?.migration.statements.find((one) => one.statement === statement.id) ?? null
+        pass?.migration.statements.findLast((one) => one.statement === statement.id) ?? null
       const spans = (timed?.locks ?? [])
         .filter((span) => span.statement === statement.id)
         .sort((a, b) => Number(conflicts(b)) - Number(conflicts(a)) || held(b) - held(a))
@@ -76,12 +82,21 @@ export const viewOf = (report: Report): View => {
         statement,
         quiet: inQuiet,
         timed: run(timed),
+        tries: timed?.migration.statements.filter((one) => one.statement === statement.id).length ?? 0,
         strongest: strongest([...(inQuiet?.work?.locks ?? []), ...spans]),
         spans,
         blocked: timed?.blocked.find((group) => group.statement === statement.id) ?? null,
       }
     })
-  return { report, quiet, timed, race, statements, byId: new Map(statements.map((one) => [one.statement.id, one])) }
+  return {
+    report,
+    quiet,
+    timed,
+    race,
+    disturbances,
+    statements,
+    byId: new Map(statements.map((one) => [one.statement.id, one])),
+  }
 }
 
 /**
@@ -148,6 +163,9 @@ export const notMeasured = (view: View): string[] => {
     ...report.budgets.filter((one) => one.status === 'not measured').map((one) => `The limit “${one.label}”.`),
     ...(report.recording.tool !== null && view.race === null
       ? ['Two migrators at once, as a rolling deploy starts them (--race).']
+      : []),
+    ...(timed !== null && view.disturbances.length === 0
+      ? ['What else goes on in production: a long report, an idle transaction, a dump, a VACUUM (--disturb).']
       : []),
     ...(quiet !== null && quiet.rollback === null ? ['The way back: there is no rollback.sql.'] : []),
     ...(timed !== null && timed.waitsNotListed > 0

@@ -3,13 +3,19 @@
  * statements, or derived from the schema as it is before and after the migration.
  */
 import { join, relative } from 'node:path'
+import { prepareProgram } from '../apps/prepare.js'
+import { learnProgram } from '../apps/learn.js'
+import { programSource, type ProgramOptions, type ProgramSource } from '../apps/source.js'
 import type { Branch } from '../branches/index.js'
 import type { Emit } from '../events.js'
 import type { ReadyTool } from '../launch.js'
 import type { MigrationFile, Recording, Release, TrafficOrigin } from '../recording.js'
 import type { Scenario } from '../scenario.js'
 import { readOperations, type Supply } from '../scenario/traffic.js'
+import type { Address } from '../pg/connect.js'
+import { verifyOperations } from '../traffic/derived/index.js'
 import type { Operation } from '../traffic/operation.js'
+import type { Sink } from '../traffic/source.js'
 import type { SchemaShape } from '../values/types.js'
 import { openWorktree, type Worktree } from '../worktree/worktree.js'
 import { plural } from '../units.js'
@@ -35,6 +41,8 @@ export interface Supplied {
   assumptions: string[]
   /** Operations a second that production's statements come to; null where that is not known or not asked for. */
   ratePerSecond: number | null
+  /** Programs whose own queries are traffic, ready to be started against a copy. */
+  programs: readonly { release: Release; start: (address: Address) => (sink: Sink) => ProgramSource }[]
 }
 
 /** Throws USAGE and INSTALL_FAILED for a git ref, SCRIPT_INVALID for what is loaded from it, and what `learn` throws. */
@@ -47,9 +55,10 @@ export async function supply(options: SupplyOptions): Promise<Supplied> {
     if (supply.kind === 'files') fixed[release] = declared(release, supply.operations, supply.shown)
     else if (supply.kind === 'ref') fixed[release] = await atRef(options, release, supply, assumptions)
     // What a program sends is seen when it runs.
-    else if (supply.kind === 'program') fixed[release] = program(release, supply)
+    else if (supply.kind === 'program') fixed[release] = await program(options, release, supply, assumptions)
   }
-  if (fixed.old !== null && fixed.new !== null) return result([fixed.old, fixed.new], null, assumptions)
+  if (fixed.old !== null && fixed.new !== null && !fixed.old.start && !fixed.new.start)
+    return result([fixed.old, fixed.new], null, assumptions)
   return learnt(options, fixed, assumptions)
 }
 
@@ -59,7 +68,7 @@ async function learnt(
   assumptions: string[],
 ): Promise<Supplied> {
   const { scenario, emit } = options
-  emit({ type: 'step', text: 'learning the schema before and after the migration, to derive traffic from it' })
+  emit({ type: 'step', text: 'learning the schema before and after the migration' })
   const made: Record<Release, Made | null> = { ...fixed }
   const shapes: { before: SchemaShape | null; after: SchemaShape | null } = { before: null, after: null }
   // What the files say; what programs among them send is not known before they have run.
@@ -69,7 +78,8 @@ async function learnt(
     const touched = touchedTables(written, known.shape)
     if (kind === 'schema') return derived({ scenario, release, known, touched, before: shapes.before })
     if (kind === 'production') return fromProduction({ scenario, release, known, touched })
-    return fixed[release]
+    const one = fixed[release]
+    return one?.learn ? { ...one, ...(await seenOf(options, one.learn, known)) } : one
   }
   const { unknown } = await learn(
     options,
@@ -107,6 +117,7 @@ function result(made: readonly Made[], away: Recording['takenAway'], assumptions
     takenAway: away,
     assumptions: [...assumptions, ...made.flatMap((one) => one.assumptions)],
     ratePerSecond: rates.length > 0 ? Math.max(...rates) : null,
+    programs: made.flatMap(({ origin: { release }, start }) => (start ? [{ release, start }] : [])),
   }
 }
 
@@ -122,17 +133,67 @@ const origin = (release: Release, source: TrafficOrigin['source'], text: string)
 
 const declared = (release: Release, operations: readonly Operation[], shown: string): Made => ({
   operations,
-  origin: origin(release, 'declared', `${plural(operations.length, 'operation')} of ${shown}`),
+  origin: origin(release, 'declared', `${plural(operations.length, 'operation')} declared in ${shown}`),
   assumptions: [],
   ratePerSecond: null,
 })
 
-const program = (release: Release, { program: { command, ref } }: Extract<Supply, { kind: 'program' }>): Made => ({
-  operations: [],
-  origin: origin(release, 'program', `the queries of ${command}${ref === undefined ? '' : `, started from ${ref}`}`),
-  assumptions: [],
-  ratePerSecond: null,
-})
+async function program(
+  { scenario, branch, shell, emit, signal }: SupplyOptions,
+  release: Release,
+  { program: definition, install }: Extract<Supply, { kind: 'program' }>,
+  assumptions: string[],
+): Promise<Made> {
+  const { command, ref } = definition
+  emit({ type: 'step', text: `preparing ${command} (${release} release)` })
+  const directory = join(branch.directory, `program-${release}`)
+  const ready = await prepareProgram({
+    release,
+    definition,
+    project: scenario.folder,
+    directory,
+    install,
+    shell,
+    signal,
+  })
+  assumptions.push(...ready.notes)
+  let starts = 0
+  const programOptions = (address: Address): ProgramOptions => ({
+    release,
+    program: ready.program,
+    address,
+    directory: join(directory, `run-${++starts}`),
+    shell,
+    signal,
+  })
+  return {
+    operations: [],
+    origin: origin(release, 'program', `The queries of ${command}${ref === undefined ? '' : `, started from ${ref}`}`),
+    assumptions: [],
+    ratePerSecond: null,
+    start: (address) => programSource(programOptions(address)),
+    learn: (address) => learnProgram(programOptions(address), LEARN_MS),
+  }
+}
+
+/** Long enough for the statements that come often; the others are known once they are seen under traffic. */
+const LEARN_MS = 4_000
+
+/** What a program sends, as far as each statement can be tried by itself. */
+async function seenOf(
+  { scenario: { rows, seedNumber }, emit }: SupplyOptions,
+  learn: NonNullable<Made['learn']>,
+  { address, app, filled }: Known,
+): Promise<Pick<Made, 'operations'>> {
+  emit({ type: 'step', text: 'listening to what the program sends' })
+  const operations = await learn(address)
+  if (!filled) return { operations }
+  return verifyOperations(app, operations, {
+    seed: seedNumber,
+    variables: { rows, clientId: 0, seed: seedNumber },
+    tries: 4,
+  })
+}
 
 /** The same operations for the new release. */
 const asNew = ({ operations, origin: of, assumptions }: Made): Made => ({

@@ -8,7 +8,7 @@ import type { ReadyTool } from '../launch.js'
 import { runMigration } from '../migrations/runner.js'
 import { openMigrationSession } from '../migrations/session.js'
 import { openTool } from '../pass/tool.js'
-import { connect, disconnect, type Sql } from '../pg/connect.js'
+import { connect, disconnect, type Address, type Sql } from '../pg/connect.js'
 import type { MigrationFile } from '../recording.js'
 import type { Scenario } from '../scenario.js'
 import { samplePools } from '../values/pools.js'
@@ -32,8 +32,9 @@ export interface Known {
   shape: SchemaShape
   pools: Pools
   maker: ValueMaker
-  /** A session of the application's role. */
+  /** A session of the application's role, and where it is. */
   app: Sql
+  address: Address
   /** Whether the tables have the rows that traffic will meet. */
   filled: boolean
 }
@@ -51,18 +52,22 @@ export async function learn(
   before: (known: Known) => Promise<void>,
   after: (known: Known) => Promise<void>,
 ): Promise<Learnt> {
+  const known: { pools: Pools } = { pools: { rows: new Map() } }
   const first = await onCopy(options, async (copy, admin) => {
-    await withKnown(options, copy, admin, true, before)
+    await withKnown(options, copy, admin, null, async (state) => {
+      known.pools = state.pools
+      await before(state)
+    })
     const [size] = await admin<{ bytes: number }[]>`select pg_database_size(current_database())::float8 as bytes`
     const filled = (size?.bytes ?? 0) <= MOST_BYTES
     if (!filled) await empty(options, admin)
-    return migrated(options, copy, admin, filled, after)
+    return migrated(options, copy, admin, filled ? null : known.pools, after)
   })
   if (first.unknown === null) return first
   // Rows can be what stops it; the schema that it is to make is known all the same.
   const second = await onCopy(options, async (copy, admin) => {
     await empty(options, admin)
-    return migrated(options, copy, admin, false, after)
+    return migrated(options, copy, admin, known.pools, after)
   })
   return second.unknown === null ? second : first
 }
@@ -78,19 +83,22 @@ async function onCopy<T>(options: LearnOptions, use: (copy: Copy, admin: Sql) =>
   }
 }
 
+/** `emptied`: the rows that there were before they were taken away; null where they are still there. */
 async function withKnown(
   { scenario }: LearnOptions,
   copy: Copy,
   admin: Sql,
-  filled: boolean,
+  emptied: Pools | null,
   use: (known: Known) => Promise<void>,
 ): Promise<void> {
   const { seedNumber } = scenario
   const shape = await readShape(admin, { role: scenario.roles.app })
-  const pools = await samplePools(admin, shape, { seedNumber })
-  const app = connect(copy.address('app'), { applicationName: 'rehearse learning' })
+  const pools = emptied ? fitting(emptied, shape) : await samplePools(admin, shape, { seedNumber })
+  const filled = emptied === null
+  const address = copy.address('app')
+  const app = connect(address, { applicationName: 'rehearse learning' })
   try {
-    await use({ shape, pools, maker: valueMaker(shape, pools, { seedNumber }), app, filled })
+    await use({ shape, pools, maker: valueMaker(shape, pools, { seedNumber }), app, address, filled })
   } finally {
     await disconnect(app)
   }
@@ -100,7 +108,7 @@ async function migrated(
   options: LearnOptions,
   copy: Copy,
   admin: Sql,
-  filled: boolean,
+  emptied: Pools | null,
   after: (known: Known) => Promise<void>,
 ): Promise<Learnt> {
   const { scenario, tool, migrations, signal } = options
@@ -110,7 +118,7 @@ async function migrated(
     ? await viaTool(tool, copy, admin, migrations, limit)
     : await plainly(copy, migrations, scenario, limit, clock)
   const { outcome } = trace.run
-  if (outcome.ok) await withKnown(options, copy, admin, filled, after)
+  if (outcome.ok) await withKnown(options, copy, admin, emptied, after)
   return {
     statements: trace.statements,
     unknown: outcome.ok ? null : `${outcome.error.sqlstate} ${outcome.error.message}`,
@@ -158,6 +166,22 @@ async function plainly(
     return { run, statements: files.flatMap((file) => file.statements.map(({ sql }) => sql)) }
   } finally {
     await session.close()
+  }
+}
+
+/** Rows of the tables and columns that are there under the same name; what a new column holds is not known. */
+function fitting(pools: Pools, shape: SchemaShape): Pools {
+  return {
+    rows: new Map(
+      shape.tables.map(({ name, columns }) => [
+        name,
+        (pools.rows.get(name) ?? []).map((row) =>
+          Object.fromEntries(
+            columns.flatMap((column) => (column.name in row ? [[column.name, row[column.name] ?? null]] : [])),
+          ),
+        ),
+      ]),
+    ),
   }
 }
 

@@ -12,7 +12,7 @@ export const lineOf = (event: RehearsalEvent, style: Style): string => {
     case 'step':
       return printable(event.text, style)
     case 'pass':
-      return `${event.pass} pass`
+      return passWords(event)
     case 'phase':
       return `  ${phaseWord(event.phase)}${event.lengthMs === null ? '' : `, ${formatMs(event.lengthMs)}`}`
     case 'statement': {
@@ -26,6 +26,10 @@ export const lineOf = (event: RehearsalEvent, style: Style): string => {
       return `! ${printable(event.message, style)}`
   }
 }
+
+/** `timed pass`, `disturbance pass (long-read)`. */
+export const passWords = (event: Extract<RehearsalEvent, { type: 'pass' }>): string =>
+  `${event.pass} pass${event.pass === 'disturbance' ? ` (${event.disturbance})` : ''}`
 
 /** Traffic at this moment in one line. */
 export const heartbeatWords = (event: Extract<RehearsalEvent, { type: 'heartbeat' }>, style: Style): string =>

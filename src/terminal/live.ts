@@ -2,7 +2,7 @@
 import { formatMs } from '../units.js'
 import { phaseWord } from '../report/view.js'
 import type { Emit, RehearsalEvent } from './events.js'
-import { heartbeatWords, lineOf } from './lines.js'
+import { heartbeatWords, lineOf, passWords } from './lines.js'
 import { cut, paint, printable, type Style } from './text.js'
 
 /** What the view needs of a stream: process.stderr is one. */
@@ -51,7 +51,7 @@ export const liveView = (options: LiveOptions): LiveView => {
   const rows = (): string[] => {
     const { step, pass, phase, statement, heartbeat } = latest
     const clock = formatMs(Math.floor((now() - begun) / 1000) * 1000)
-    const where = pass?.type === 'pass' ? `${pass.pass} pass` : 'preparing'
+    const where = pass?.type === 'pass' ? passWords(pass) : 'preparing'
     const length = phase?.type === 'phase' && phase.lengthMs !== null ? ` of ${formatMs(phase.lengthMs)}` : ''
     const since = formatMs(Math.floor((now() - phaseSince) / 1000) * 1000)
     return [

@@ -1,6 +1,7 @@
 /** What is left on the screen at the end. Its first line is the verdict and the reason. Pure. */
 import type { BudgetResult, Finding, Report } from '../recording.js'
 import { formatCount, formatLimit, formatMeasured, formatRange } from '../units.js'
+import { disturbanceLine, disturbanceRow } from '../report/disturbance-words.js'
 import { markOf, worstFirst } from '../report/view.js'
 import { columns, cut, cutLeft, type Colour, padEnd, padStart, paint, printable, type Style, wrap } from './text.js'
 
@@ -116,6 +117,16 @@ const toolLines = (report: Report, width: number, style: Style): string[] => {
   )
 }
 
+/** What else went on while the migration ran, one line each. */
+const disturbanceLines = ({ recording, findings }: Report, width: number, style: Style): string[] =>
+  recording.passes.flatMap((pass) => {
+    if (pass.kind !== 'disturbance') return []
+    const row = disturbanceRow(pass, findings)
+    return wrap(printable(disturbanceLine(row), style), width - 6, '').map((part, i) =>
+      i === 0 ? `  ${sign(row.status, style)} ${part}` : `      ${part}`,
+    )
+  })
+
 /** More than these are in the files only. */
 const MOST = 12
 
@@ -138,6 +149,7 @@ export const summary = (report: Report, options: SummaryOptions): string => {
     [`${paint(lead, COLOUR[report.verdict] ?? null, style)}  ${named}`.trimEnd(), ...rest],
     toolLines(report, width, style),
     limitLines(report.budgets, width, style),
+    disturbanceLines(report, width, style),
     shown.flatMap((finding, i) => [...(i === 0 ? [] : ['']), ...findingLines(finding, width, style)]),
     findings.length > MOST ? [`  and ${findings.length - MOST} more in the report`] : [],
     // A path is for copying: it is never cut, even where it is wider than the terminal.

@@ -4,10 +4,15 @@ import { RehearsalError } from '../errors.js'
 import type { Release } from '../recording.js'
 import type { CodeOperation, Variables } from './operation.js'
 import type { Random } from './random.js'
+import { MOST_RATE, MOST_THINK_MS, WEIGHT_OR_RATE } from './script-header.js'
 
 export interface OperationDefinition {
   /** How often it is chosen beside the others; 1 unless given. */
   weight?: number
+  /** Operations a second at full traffic, besides what the others share; in place of a weight. */
+  rate?: number
+  /** How long the application computes between two statements of a run, in ms: the next one is held back for so long. */
+  think?: number
   /** Whether the driver prepares its statements; true unless given. */
   prepared?: boolean
   /** Runs once per arrival on a connection of its own. What it throws counts as a failure of the operation. */
@@ -36,10 +41,16 @@ export function codeOperations(exported: unknown, release: Release, file: string
   return entries.map(([name, definition]) => {
     if (!isRecord(definition)) return fail(`operations.${name} must be an object with run()`)
     for (const key of Object.keys(definition))
-      if (!['weight', 'prepared', 'run'].includes(key)) fail(`operations.${name}.${key}: unknown field`)
-    const { weight = 1, prepared = true, run } = definition
+      if (!['weight', 'rate', 'think', 'prepared', 'run'].includes(key))
+        fail(`operations.${name}.${key}: unknown field`)
+    const { weight = 1, rate, think, prepared = true, run } = definition
     if (typeof weight !== 'number' || !(weight > 0 && weight <= 1e9))
       return fail(`operations.${name}.weight must be a positive number`)
+    if (rate !== undefined && !(typeof rate === 'number' && rate > 0 && rate <= MOST_RATE))
+      return fail(`operations.${name}.rate must be a positive number of operations a second`)
+    if (rate !== undefined && definition['weight'] !== undefined) fail(`operations.${name}: ${WEIGHT_OR_RATE}`)
+    if (think !== undefined && !(typeof think === 'number' && think >= 0 && think <= MOST_THINK_MS))
+      return fail(`operations.${name}.think must be milliseconds, at most an hour`)
     if (typeof prepared !== 'boolean') return fail(`operations.${name}.prepared must be true or false`)
     if (typeof run !== 'function') return fail(`operations.${name}.run must be a function`)
     return {
@@ -48,6 +59,8 @@ export function codeOperations(exported: unknown, release: Release, file: string
       name,
       weight,
       prepared,
+      ...(rate !== undefined && { ratePerSecond: rate }),
+      ...(think !== undefined && { thinkMs: think }),
       file,
       line: lineOfKey(source, name),
       run: async (sql, random, variables) => (await run.call(definition, sql, random, variables)) as unknown,

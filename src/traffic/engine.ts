@@ -11,13 +11,17 @@ import type { PhaseName, Release } from '../recording.js'
 import { SampleRecorder, type TrafficSamples } from './samples.js'
 import type { Counts, DeadlockReport, Settled } from './settled.js'
 import type { GeneratorPhase } from './summary.js'
+import type { Sink, TrafficSource } from './source.js'
 import { Workload, type WorkloadOptions } from './workload.js'
 
 export type { Counts, DeadlockReport, Settled } from './settled.js'
+export type { Sink, TrafficSource } from './source.js'
 export type { WorkloadOptions } from './workload.js'
 
 export interface TrafficOptions {
   workloads: readonly WorkloadOptions[]
+  /** Programs of the user's, whose own queries are traffic; each reports to the sink that it gets. */
+  programs?: readonly ((sink: Sink) => TrafficSource)[]
   /** Instants of everything that is recorded: milliseconds since the pass started. */
   clock: Clock
   /** First listener; see `Traffic.onSettled`. */
@@ -37,15 +41,19 @@ export interface TrafficResult {
 export interface Traffic {
   /** From now on: linearly from one rate to the other within `overMs`, then constant. Nothing for an unknown release. */
   setRate(release: Release, fromPerSecond: number, toPerSecond: number, overMs: number): void
-  /** Ends the phase before and begins this one; returns the instant. The first one should come before any rate is set. */
-  phase(name: PhaseName): number
+  /**
+   * Ends the phase before and begins this one; returns the instant. The first one should come before any rate is set.
+   * With `lengthMs` arrivals lie within so long, however late the next phase begins: then two runs with the same seed and
+   * rates have the same arrivals, at the same distance from the start of their phase.
+   */
+  phase(name: PhaseName, lengthMs?: number): number
   /** Which session has this backend, and what it runs now; null when the process is none of ours. */
   sessionOf(
     pid: number,
   ): { release: Release; connection: number; operation: string | null; sampleIndex: number | null } | null
   /** Every session with its backend. */
   sessions(): { release: Release; connection: number; pid: number | null }[]
-  /** Calls back for each operation that ended; returns a function that ends this. Dropped arrivals do not settle. */
+  /** Calls back for each operation that ended or gave up; returns a function that ends this. Dropped ones do not settle. */
   onSettled(callback: (settled: Settled) => void): () => void
   counts(release: Release): Counts
   /**
@@ -62,7 +70,10 @@ const CANCEL_MS = 1_000
 const UNFINISHED = pgError('57014', 'still running when the pass ended, and canceled then')
 const NO_COUNTS: Counts = { scheduled: 0, completed: 0, failed: 0, dropped: 0, running: 0, queued: 0 }
 
-/** Connects all sessions and prepares their statements; the rates are 0 until `setRate`. Throws CONNECTION_LOST. */
+/**
+ * Connects all sessions and prepares their statements; the rates are 0 until `setRate`. Throws CONNECTION_LOST, what a
+ * program throws, or a RangeError for an operation's own rate without `nominalPerSecond`.
+ */
 export async function startTraffic(options: TrafficOptions): Promise<Traffic> {
   const engine = new Engine(options)
   await engine.open()
@@ -78,83 +89,79 @@ interface Mark {
 class Engine implements Traffic {
   readonly #clock: Clock
   readonly #samples: SampleRecorder
-  readonly #workloads: Workload[] = []
+  readonly #sources: TrafficSource[]
   readonly #listeners = new Set<(settled: Settled) => void>()
   readonly #phases: GeneratorPhase[] = []
   #mark: Mark | null = null
+  /** When the phase began, in the turn in which it did. */
+  #begunMs: number | null = null
   #timer: NodeJS.Timeout | null = null
   #scriptError: RehearsalError | null = null
   #stopping: Promise<TrafficResult> | null = null
 
-  constructor({ workloads, clock, onOperation, onDeadlock }: TrafficOptions) {
+  constructor({ workloads, programs = [], clock, onOperation, onDeadlock }: TrafficOptions) {
     this.#clock = clock
-    const used = workloads.filter(({ operations, connections }) => operations.length > 0 && connections > 0)
-    this.#samples = new SampleRecorder(
-      used.flatMap(({ release, operations }) => operations.map(({ name }) => ({ release, name }))),
-    )
+    this.#samples = new SampleRecorder()
     if (onOperation) this.#listeners.add(onOperation)
-    let firstOperation = 0
-    for (const workload of used) {
-      this.#workloads.push(
-        new Workload(workload, {
-          clock,
-          samples: this.#samples,
-          firstOperation,
-          onSettled: (settled) => this.#listeners.forEach((listener) => listener(settled)),
-          onDeadlock: (report) => onDeadlock?.(report),
-          onClientError: (error) => {
-            if (error instanceof RehearsalError) this.#scriptError ??= error
-          },
-        }),
-      )
-      firstOperation += workload.operations.length
+    const sink: Sink = {
+      clock,
+      samples: this.#samples,
+      onSettled: (settled) => this.#listeners.forEach((listener) => listener(settled)),
+      onDeadlock: (report) => onDeadlock?.(report),
+      onClientError: (error) => {
+        if (error instanceof RehearsalError) this.#scriptError ??= error
+      },
     }
+    const used = workloads.filter(({ operations, connections }) => operations.length > 0 && connections > 0)
+    this.#sources = [
+      ...used.map((workload) => new Workload(workload, sink)),
+      ...programs.map((program) => program(sink)),
+    ]
   }
 
   async open(): Promise<void> {
-    const opened = await Promise.allSettled(this.#workloads.map((workload) => workload.open()))
+    const opened = await Promise.allSettled(this.#sources.map((source) => source.open()))
     const failed = opened.find((result) => result.status === 'rejected')
     if (!failed) return
-    await Promise.all(this.#workloads.map((workload) => workload.close()))
+    await Promise.all(this.#sources.map((source) => source.close()))
+    if (failed.reason instanceof RehearsalError) throw failed.reason
     const { condition, message } = toPgError(failed.reason)
     throw new RehearsalError('CONNECTION_LOST', { message: `${message} (${condition})` })
   }
 
   setRate(release: Release, fromPerSecond: number, toPerSecond: number, overMs: number): void {
     if (this.#stopping) return
-    const nowMs = this.#clock.nowMs()
-    for (const workload of this.#workloads) {
-      if (workload.release === release) workload.setRate(nowMs, fromPerSecond, toPerSecond, overMs)
+    const atMs = this.#begunMs ?? this.#clock.nowMs()
+    for (const source of this.#sources) {
+      if (source.release === release) source.setRate(atMs, fromPerSecond, toPerSecond, overMs)
     }
     this.#arm()
   }
 
-  phase(name: PhaseName): number {
+  phase(name: PhaseName, lengthMs = Infinity): number {
     const startMs = this.#clock.nowMs()
     if (this.#stopping) return startMs
+    for (const source of this.#sources) source.phase(name, startMs, lengthMs)
     this.#endPhase(startMs)
+    // Rates that are set in the same turn count from the very start of the phase: two runs are then alike to the microsecond.
+    this.#begunMs = startMs
+    queueMicrotask(() => (this.#begunMs = null))
+    this.#arm()
     this.#mark = { name, startMs, loop: performance.eventLoopUtilization() }
     return startMs
   }
 
   sessionOf(pid: number): ReturnType<Traffic['sessionOf']> {
-    for (const workload of this.#workloads) {
-      const session = workload.sessions.find((candidate) => candidate.pid === pid)
-      if (!session) continue
-      const running = workload.running(session)
-      return {
-        release: session.release,
-        connection: session.connection,
-        operation: running?.operation ?? null,
-        sampleIndex: running?.sampleIndex ?? null,
-      }
+    for (const source of this.#sources) {
+      const running = source.running(pid)
+      if (running) return { release: source.release, ...running }
     }
     return null
   }
 
   sessions(): ReturnType<Traffic['sessions']> {
-    return this.#workloads.flatMap(({ sessions }) =>
-      sessions.map(({ release, connection, pid }) => ({ release, connection, pid })),
+    return this.#sources.flatMap((source) =>
+      source.sessions().map(({ connection, pid }) => ({ release: source.release, connection, pid })),
     )
   }
 
@@ -164,7 +171,13 @@ class Engine implements Traffic {
   }
 
   counts(release: Release): Counts {
-    return this.#workloads.find((workload) => workload.release === release)?.counts() ?? NO_COUNTS
+    const sum = { ...NO_COUNTS }
+    for (const source of this.#sources) {
+      if (source.release !== release) continue
+      const counts = source.counts()
+      for (const name of Object.keys(sum) as (keyof Counts)[]) sum[name] += counts[name]
+    }
+    return sum
   }
 
   stop(graceMs: number): Promise<TrafficResult> {
@@ -174,32 +187,31 @@ class Engine implements Traffic {
 
   async #stop(graceMs: number): Promise<TrafficResult> {
     if (this.#timer) clearTimeout(this.#timer)
-    for (const workload of this.#workloads) workload.stop()
+    for (const source of this.#sources) source.stop()
     this.#endPhase(this.#clock.nowMs())
-    const idle = Promise.all(this.#workloads.map((workload) => workload.idle()))
+    const idle = Promise.all(this.#sources.map((source) => source.idle()))
     await within(idle, graceMs)
-    const abandoned = Promise.all(this.#workloads.map((workload) => workload.abandon(UNFINISHED)))
+    const abandoned = Promise.all(this.#sources.map((source) => source.abandon(UNFINISHED)))
     await within(Promise.all([idle, abandoned]), CANCEL_MS)
-    await Promise.all(this.#workloads.map((workload) => workload.close()))
+    await Promise.all(this.#sources.map((source) => source.close()))
     return { samples: this.#samples.finish(), phases: this.#phases, scriptError: this.#scriptError }
   }
 
   #arm(): void {
     if (this.#timer) clearTimeout(this.#timer)
-    const nextMs = Math.min(...this.#workloads.map(({ schedule }) => schedule.times.peekMs()))
+    const nextMs = Math.min(...this.#sources.map((source) => source.nextDueMs()))
     // Timers count whole milliseconds; less than one would be a busy loop.
     const delayMs = Math.min(MAX_SLEEP_MS, Math.max(1, nextMs - this.#clock.nowMs()))
     this.#timer = nextMs === Infinity ? null : setTimeout(() => this.#tick(), delayMs)
   }
 
   #tick(): void {
-    for (const workload of this.#workloads) workload.dispatch()
+    for (const source of this.#sources) source.dispatch()
     this.#arm()
   }
 
   #endPhase(endMs: number): void {
-    const maxQueue = Math.max(0, ...this.#workloads.map((workload) => workload.maxQueue))
-    for (const workload of this.#workloads) workload.maxQueue = workload.queued
+    const maxQueue = Math.max(0, ...this.#sources.map((source) => source.takeMaxQueue()))
     const mark = this.#mark
     if (!mark) return
     const { utilization } = performance.eventLoopUtilization(mark.loop)

@@ -53,6 +53,11 @@ export class Random {
     return new Random(`${this.#label}/${label}`)
   }
 
+  /** This stream from its beginning, however much was drawn. */
+  again(): Random {
+    return new Random(this.#label)
+  }
+
   /**
    * A whole number in [min, max] around the middle: the normal distribution with standard deviation
    * (max - min + 1) / (2 * parameter), cut at the ends. `parameter` is at least 2. By the Box-Muller transform.

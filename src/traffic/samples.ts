@@ -40,6 +40,8 @@ const columns = (length: number): Columns => ({
 export interface OperationKey {
   release: Release
   name: string
+  /** False for a program's own operations: they start when the program likes, so they cannot be late. True unless given. */
+  scheduled?: boolean
 }
 
 /** The finished columns, all of one length, in the order of arrival at the generator. */
@@ -49,19 +51,40 @@ export interface TrafficSamples extends Columns {
   errors: readonly PgError[]
   /** Errors that the driver retried silently: the arrival's position and the error's index in `errors`. */
   hidden: readonly { sample: number; error: number }[]
+  /** Positions of the arrivals that the application tried again, each once. */
+  retried: readonly number[]
 }
 
+const MAX_OPERATIONS = 65_535
+
 export class SampleRecorder {
-  readonly operations: readonly OperationKey[]
+  readonly #operations: OperationKey[] = []
+  readonly #operationIndex = new Map<string, number>()
   #chunks: Columns[] = []
   #length = 0
   readonly #errors: PgError[] = []
   readonly #errorIndex = new Map<string, number>()
   readonly #hidden: { sample: number; error: number }[] = []
+  readonly #retried = new Set<number>()
 
-  constructor(operations: readonly OperationKey[]) {
-    if (operations.length > 65_535) throw new RangeError('more operations than a 16-bit column can tell apart')
-    this.operations = operations
+  constructor(operations: readonly OperationKey[] = []) {
+    for (const key of operations) this.operation(key)
+  }
+
+  get operations(): readonly OperationKey[] {
+    return this.#operations
+  }
+
+  /** The number of an operation; a new one gets the next. Throws a RangeError beyond the 65,535th. */
+  operation(key: OperationKey): number {
+    const name = `${key.release} ${key.name}`
+    const known = this.#operationIndex.get(name)
+    if (known !== undefined) return known
+    if (this.#operations.length >= MAX_OPERATIONS)
+      throw new RangeError('more operations than a 16-bit column can tell apart')
+    this.#operations.push(key)
+    this.#operationIndex.set(name, this.#operations.length - 1)
+    return this.#operations.length - 1
   }
 
   get length(): number {
@@ -99,6 +122,12 @@ export class SampleRecorder {
     this.#hidden.push({ sample, error: this.#error(error) })
   }
 
+  /** The application tries this arrival again; its outcome is that of the last try. */
+  retry(sample: number): void {
+    this.#pending(sample)
+    this.#retried.add(sample)
+  }
+
   /** Joins the chunks. Every arrival must have an outcome. */
   finish(): TrafficSamples {
     const all = columns(this.#length)
@@ -109,7 +138,14 @@ export class SampleRecorder {
     }
     const pending = all.outcome.indexOf(PENDING)
     if (pending >= 0) throw new Error(`arrival ${pending} has no outcome`)
-    return { ...all, length: this.#length, operations: this.operations, errors: this.#errors, hidden: this.#hidden }
+    return {
+      ...all,
+      length: this.#length,
+      operations: this.#operations,
+      errors: this.#errors,
+      hidden: this.#hidden,
+      retried: [...this.#retried],
+    }
   }
 
   #cell(sample: number): { chunk: Columns; at: number } {

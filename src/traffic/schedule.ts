@@ -2,7 +2,8 @@
  * When the next operation of a release is due, and which one it is. Arrivals are a Poisson process whose rate is piecewise
  * linear in time and may be changed while it runs. They are made by time change (Çınlar, "Introduction to Stochastic
  * Processes", theorem 7.4): unit-rate exponential increments are carried through the integral of the rate, so the k-th
- * arrival's operation and parameters depend on the seed alone, however long the phases last.
+ * arrival's operation and parameters depend on the seed alone. Every phase begins with streams of its own: however long
+ * the ones before lasted, the same seed gives the same arrivals at the same distance from the phase's start.
  */
 import type { Random } from './random.js'
 
@@ -16,13 +17,15 @@ interface Piece {
 
 /** Instants are milliseconds on the caller's clock, rates are per second. */
 export class ArrivalTimes {
-  readonly #gaps: Random
+  #gaps: Random
   #pieces: Piece[] = []
   /** Everything before this instant has been handed out. */
   #cursorMs = 0
   /** What is left of the current exponential increment at the cursor. */
   #need: number
   #next: number | null = null
+  /** Nothing is due after this instant. */
+  #untilMs = Infinity
 
   constructor(gaps: Random) {
     this.#gaps = gaps
@@ -53,10 +56,23 @@ export class ArrivalTimes {
     this.#next = null
   }
 
+  /**
+   * Begins anew at `atMs` with another stream; the rate stays. Nothing is due after `untilMs`, until the next restart.
+   * What was due before and not taken is given up: take it first.
+   */
+  restart(gaps: Random, atMs: number, untilMs: number): void {
+    if (atMs < this.#cursorMs) throw new RangeError('the past cannot be changed')
+    this.#gaps = gaps
+    this.#cursorMs = atMs
+    this.#untilMs = untilMs
+    this.#need = this.#increment()
+    this.#next = null
+  }
+
   /** Instant of the next arrival, Infinity while the rate is 0. */
   peekMs(): number {
     this.#next ??= this.#walk()
-    return this.#next
+    return this.#next <= this.#untilMs ? this.#next : Infinity
   }
 
   /** Takes the next arrival. */
@@ -113,7 +129,7 @@ function timeFor(need: number, r: number, k: number): number {
 
 /** One arrival: which operation is due when. `random` is its own stream for parameters. */
 export interface Arrival {
-  /** Ordinal within the release, from 0. */
+  /** Ordinal within the release and phase, from 0. */
   index: number
   intendedMs: number
   /** Position in the list of operations. */
@@ -121,16 +137,20 @@ export interface Arrival {
   random: Random
 }
 
-/** Arrivals of one release: times, and a choice by weight that only depends on the seed and the arrival's index. */
+/** Arrivals of one release: times, and a choice by weight that only depends on the seed, the phase and the arrival's index. */
 export class Schedule {
   readonly times: ArrivalTimes
-  readonly #random: Random
+  readonly #seed: Random
   readonly #cumulative: number[]
+  #random: Random
+  #choices: Random
   #index = 0
 
   /** `weights` are not negative and not all 0. */
   constructor(random: Random, weights: readonly number[]) {
+    this.#seed = random
     this.#random = random
+    this.#choices = random.fork('operations')
     this.times = new ArrivalTimes(random.fork('arrival times'))
     let sum = 0
     this.#cumulative = weights.map((weight) => (sum += weight))
@@ -138,14 +158,33 @@ export class Schedule {
       throw new RangeError('weights must not be negative, and one must be above 0')
   }
 
+  /** A phase begins: streams of its own from here on, and nothing is due after `untilMs`. */
+  phase(label: string, atMs: number, untilMs: number): void {
+    this.#random = this.#seed.fork(label)
+    this.#choices = this.#random.fork('operations')
+    this.#index = 0
+    this.times.restart(this.#random.fork('arrival times'), atMs, untilMs)
+  }
+
   /** The next arrival if it is due at `nowMs`, else null. */
   take(nowMs: number): Arrival | null {
-    if (this.times.peekMs() > nowMs) return null
+    const dueMs = this.times.peekMs()
+    if (dueMs > nowMs || dueMs === Infinity) return null
     const intendedMs = this.times.pop()
     const index = this.#index++
-    const random = this.#random.fork(`arrival ${index}`)
-    const point = random.fork('operation').next() * (this.#cumulative.at(-1) ?? 0)
-    const operation = this.#cumulative.findIndex((upTo) => point < upTo)
-    return { index, intendedMs, operation, random: random.fork('parameters') }
+    return { index, intendedMs, operation: this.#choose(), random: this.#random.fork(index) }
+  }
+
+  /** The first operation whose cumulative weight lies above a random point, by halving. */
+  #choose(): number {
+    const point = this.#choices.next() * (this.#cumulative.at(-1) ?? 0)
+    let low = 0
+    let high = this.#cumulative.length - 1
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (point < (this.#cumulative[middle] ?? 0)) high = middle
+      else low = middle + 1
+    }
+    return low
   }
 }

@@ -165,7 +165,7 @@ function commandAt(text: string, start: number): string {
 }
 
 function toOperation({ header, commands, statements }: Section, release: Release, file: string): ScriptOperation {
-  const { name, weight, prepared, line } = header
+  const { name, weight, prepared, line, ratePerSecond, thinkMs } = header
   if (statements.length === 0)
     throw new RehearsalError('SCRIPT_INVALID', { file, line, message: `operation ${name} has no statement` })
   return {
@@ -174,6 +174,8 @@ function toOperation({ header, commands, statements }: Section, release: Release
     name,
     weight,
     prepared,
+    ...(ratePerSecond !== undefined && { ratePerSecond }),
+    ...(thinkMs !== undefined && { thinkMs }),
     file,
     line,
     normalisedSql: statements.map((statement) => statement.normalised),

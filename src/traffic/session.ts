@@ -1,17 +1,16 @@
 /**
- * One virtual connection of the application: a session of its own that runs one operation at a time. The driver's pool is
+ * One session of the application at the server: it runs one operation at a time. The driver's pool is
  * not used, because queries behind a blocked one of the same connection would wait for nothing of their own.
  *
  * What is known of postgres 3.4.9 and relied on here is pinned by test/traffic/session.test.ts: `retried` on a settled
  * query, `describe()` filling the connection's statement cache, and options that are read at each query.
  */
 import type { Sql } from 'postgres'
-import { sleep } from '../clock.js'
 import { connect, disconnect, sendTextAsItIs, type Address } from '../pg/connect.js'
 import { isConnectionFailure } from '../pg/errors.js'
 import type { Release } from '../recording.js'
 import { watchQueries, type DriverQuery } from './driver.js'
-import type { BoundStatement, Operation, ScriptOperation, Variables } from './operation.js'
+import type { BoundStatement, CodeOperation, Operation, ScriptOperation, Variables } from './operation.js'
 import type { Random } from './random.js'
 
 export interface SessionOptions {
@@ -20,29 +19,29 @@ export interface SessionOptions {
   /** Ordinal within the release, from 1. */
   connection: number
   variables: Omit<Variables, 'clientId'>
+  /** Startup settings, e.g. statement_timeout. */
+  settings?: Readonly<Record<string, string>>
 }
 
-/** What became of one operation. `error` and `hidden` are raw and hold data: pass them through `toPgError`. */
-export interface Ran {
-  error: unknown
-  ok: boolean
-  /** Errors that the driver answered by preparing the statement again, without telling. */
-  hidden: unknown[]
+const ignore = (): void => undefined
+
+/** The error after which the driver prepared a statement again, without telling. */
+const noteHidden = ({ retried }: DriverQuery, hidden: unknown[]): void => {
+  if (retried !== undefined && retried !== null) hidden.push(retried)
 }
 
 export class Session {
   readonly release: Release
   readonly connection: number
+  /** What scripts can read; `clientId` is this session's. */
+  readonly variables: Variables
   readonly #options: SessionOptions
-  readonly #variables: Variables
   #sql: Sql
   #pid: number | null = null
   /** The connection went away while idle: the next operation begins with a new one. */
   #lost = false
   /** Scripts bind text; operations written as code get the driver's own conversions. */
   #textParameters = false
-  #queries: DriverQuery[] = []
-  #abandoned = new AbortController()
   #closed = false
 
   constructor(options: SessionOptions) {
@@ -50,7 +49,7 @@ export class Session {
     this.release = options.release
     this.connection = options.connection
     // As pgbench counts its clients.
-    this.#variables = { ...options.variables, clientId: options.connection - 1 }
+    this.variables = { ...options.variables, clientId: options.connection - 1 }
     this.#sql = this.#make()
   }
 
@@ -91,87 +90,67 @@ export class Session {
 
   #statements(operation: ScriptOperation, random: Random): BoundStatement[] {
     try {
-      const steps = operation.bind(this.#variables, random.fork(operation.name))
+      const steps = operation.bind(this.variables, random.fork(operation.name))
       return steps.flatMap((step) => (step.kind === 'statement' ? [step.bound] : []))
     } catch {
       return []
     }
   }
 
+  /** Gets ready for an operation: connects anew where the connection was lost. Throws what the driver throws. */
+  async ready(operation: Operation): Promise<void> {
+    if (this.#lost) await this.#renew()
+    this.#sql.options.prepare = operation.prepared
+    this.#textParameters = operation.kind === 'script'
+  }
+
   /**
-   * Runs one operation and calls `onEnd` as soon as its last step is over; resolves when the session is outside any
-   * transaction and ready for the next one. Never rejects. A script that ends inside its transaction is rolled back; for
-   * an operation written as code that is only done when it failed.
+   * Sends one statement of a script and waits for its end; rows are not kept, because a large result must not cost memory.
+   * Resolves with the server's own word for what it did (BEGIN, SELECT...). What the driver retried silently goes to `hidden`.
    */
-  async run(operation: Operation, random: Random, onEnd: (ran: Ran) => void): Promise<void> {
-    this.#queries = []
-    this.#abandoned = new AbortController()
-    const transaction = { open: false }
-    let ran: Ran
+  async statement({ text, params }: BoundStatement, prepared: boolean, hidden: unknown[]): Promise<string> {
+    // Without `simple: false` the driver sends statements without parameters by the simple protocol, never prepared.
+    const options = { prepare: prepared, simple: !prepared && params.length === 0 }
+    const query = this.#sql.unsafe(text, params, options).raw()
     try {
-      if (this.#lost) await this.#renew()
-      this.#sql.options.prepare = operation.prepared
-      this.#textParameters = operation.kind === 'script'
-      if (operation.kind === 'script') await this.#script(operation, random, transaction)
-      else await operation.run(watchQueries(this.#sql, this.#queries), random, this.#variables)
-      ran = { ok: true, error: null, hidden: this.#hidden() }
-    } catch (error) {
-      transaction.open ||= operation.kind === 'code'
-      ran = { ok: false, error, hidden: this.#hidden().filter((hidden) => hidden !== error) }
+      const result = await query.forEach(ignore)
+      return (result as unknown as { command: string }).command
+    } finally {
+      noteHidden(query as unknown as DriverQuery, hidden)
     }
-    this.#queries = []
-    onEnd(ran)
+  }
+
+  /** Calls an operation's own code with this connection. */
+  async call(operation: CodeOperation, random: Random, hidden: unknown[]): Promise<void> {
+    const made: DriverQuery[] = []
+    try {
+      await operation.run(watchQueries(this.#sql, made, operation.thinkMs), random, this.variables)
+    } finally {
+      for (const query of made) noteHidden(query, hidden)
+    }
+  }
+
+  /** After an operation: outside any transaction, and on a connection that works. Never rejects. */
+  async tidy(error: unknown, inTransaction: boolean): Promise<void> {
     if (this.#closed) return
     try {
       // The driver would hand the next query the error that ended the last connection: start with a fresh instance.
-      if (isConnectionFailure(ran.error)) await this.#renew()
-      else if (transaction.open) await this.#sql.unsafe('rollback')
+      if (isConnectionFailure(error)) await this.#renew()
+      else if (inTransaction) await this.#sql.unsafe('rollback')
     } catch {
       this.#lost = true
     }
   }
 
-  /** A script goes no further than its current statement, and a `\sleep` ends. */
-  abandon(): void {
-    this.#abandoned.abort()
-  }
-
   /** Ends the session; what still runs on it is cut off after two seconds. */
   async close(): Promise<void> {
     this.#closed = true
-    this.#abandoned.abort()
     await disconnect(this.#sql)
   }
 
-  async #script(operation: ScriptOperation, random: Random, transaction: { open: boolean }): Promise<void> {
-    let savepoints = false
-    for (const step of operation.bind(this.#variables, random)) {
-      if (step.kind === 'sleep') await sleep(step.ms, this.#abandoned.signal)
-      if (this.#abandoned.signal.aborted) throw new Error('abandoned')
-      if (step.kind === 'sleep') continue
-      const { text, params } = step.bound
-      // Without `simple: false` the driver sends statements without parameters by the simple protocol, never prepared.
-      const options = { prepare: operation.prepared, simple: !operation.prepared && params.length === 0 }
-      const query = this.#sql.unsafe(text, params, options).raw()
-      this.#queries.push(query)
-      // Rows are not kept: a large result must not cost memory.
-      const result = await query.forEach(() => undefined)
-      // The server's own words for what it did; nothing has to be guessed from the text.
-      const { command } = result as unknown as { command: string }
-      if (command === 'BEGIN' || command === 'START TRANSACTION') transaction.open = true
-      else if (command === 'SAVEPOINT') savepoints = true
-      else if (command === 'COMMIT' || command === 'PREPARE TRANSACTION') transaction.open = false
-      // ROLLBACK TO SAVEPOINT answers ROLLBACK too, and does not end the transaction.
-      else if (command === 'ROLLBACK' && !savepoints) transaction.open = false
-    }
-  }
-
-  #hidden(): unknown[] {
-    return this.#queries.map((query) => query.retried).filter((error) => error !== undefined && error !== null)
-  }
-
   #make(): Sql {
-    const sql = connect(this.#options.address, { applicationName: this.name }) as unknown as Sql
+    const { address, settings } = this.#options
+    const sql = connect(address, { applicationName: this.name, ...(settings && { settings }) }) as unknown as Sql
     // Both are read by the driver whenever they are needed, not once.
     sql.options.onclose = () => {
       if (sql !== this.#sql) return

@@ -1,13 +1,16 @@
 /** What the traffic tells others about its operations while it runs. */
-import { toPgError } from '../pg/errors.js'
+import { serverErrorIn, toPgError } from '../pg/errors.js'
 import type { PgError, Release } from '../recording.js'
 
 /** One operation that ended, whether well or not. Holds no data. */
 export interface Settled {
   release: Release
-  /** Ordinal within the release, from 1. */
+  /** Ordinal within the release, from 1; 0 when it never got one. */
   connection: number
+  /** Backend of the session that it had last. */
   pid: number | null
+  /** When it got that session: later than `startMs` after another try, or where a pooler moved it. */
+  takenMs: number
   operation: string
   sampleIndex: number
   intendedMs: number
@@ -37,7 +40,7 @@ export interface Counts {
 
 /** The text that names the processes of a deadlock. */
 export const detailOf = (error: unknown): string => {
-  const detail = (error as { detail?: unknown } | null)?.detail
+  const detail = (serverErrorIn(error) as { detail?: unknown } | null)?.detail
   return typeof detail === 'string' ? detail : ''
 }
 

@@ -28,8 +28,8 @@ export interface TrafficSource {
   readonly release: Release
   /** Connects, warms up or starts what is needed before the first phase. Throws what the driver throws, or a RehearsalError. */
   open(): Promise<void>
-  /** A phase begins, before its rates are set. */
-  phase(name: PhaseName): void
+  /** A phase begins, before its rates are set. Arrivals that are scheduled lie within its first `lengthMs`. */
+  phase(name: PhaseName, atMs: number, lengthMs: number): void
   /** From now on: linearly from one rate to the other, then constant. A program only knows 0 and more than 0. */
   setRate(atMs: number, fromPerSecond: number, toPerSecond: number, overMs: number): void
   /** When `dispatch` should be called next; Infinity for never. */

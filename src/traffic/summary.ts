@@ -1,5 +1,6 @@
 /** From raw samples to what the recording says about traffic. Pure: the same samples always give the same summary. */
 import type { GeneratorHealth, Phase, TrafficError, TrafficRow } from '../recording.js'
+import { POOL_TIMEOUT } from '../pg/errors.js'
 import { nearestRank, percentilesOf, rounded } from './percentiles.js'
 import { DROPPED, FIRST_ERROR, OK, type TrafficSamples } from './samples.js'
 
@@ -25,16 +26,21 @@ export function trafficRows(samples: TrafficSamples, phases: readonly Phase[]): 
     failed: number
     dropped: number
     reprepared: number
+    retried: number
+    gaveUp: number
     latency: number[]
     service: number[]
   }
   const reprepared = new Set(samples.hidden.map(({ sample }) => sample))
+  const retried = new Set(samples.retried)
+  const gaveUp = samples.errors.map(({ sqlstate }) => sqlstate === POOL_TIMEOUT.sqlstate)
   const cells = new Map<number, Cell>()
   for (let i = 0; i < samples.length; i++) {
     const key = at(samples.operation, i) * phases.length + phaseIndex(phases, at(samples.intendedMs, i))
     let cell = cells.get(key)
     if (!cell) {
-      cell = { scheduled: 0, completed: 0, failed: 0, dropped: 0, reprepared: 0, latency: [], service: [] }
+      const zero = { scheduled: 0, completed: 0, failed: 0, dropped: 0, reprepared: 0, retried: 0, gaveUp: 0 }
+      cell = { ...zero, latency: [], service: [] }
       cells.set(key, cell)
     }
     cell.scheduled++
@@ -47,9 +53,12 @@ export function trafficRows(samples: TrafficSamples, phases: readonly Phase[]): 
       cell.completed++
       if (reprepared.has(i)) cell.reprepared++
     } else cell.failed++
+    if (retried.has(i)) cell.retried++
     // Failed ones count too: who got an error after two seconds has waited for two seconds.
     cell.latency.push(at(samples.latencyMs, i))
-    cell.service.push(at(samples.latencyMs, i) - at(samples.waitMs, i))
+    // Who got no connection in time was not served.
+    if (outcome !== undefined && gaveUp[outcome - FIRST_ERROR] === true) cell.gaveUp++
+    else cell.service.push(at(samples.latencyMs, i) - at(samples.waitMs, i))
   }
   return samples.operations.flatMap(({ release, name }, operation) =>
     phases.flatMap((phase, index) => {
@@ -61,8 +70,6 @@ export function trafficRows(samples: TrafficSamples, phases: readonly Phase[]): 
         operation: name,
         phase: phase.name,
         ...counts,
-        retried: 0,
-        gaveUp: 0,
         latency: percentilesOf(latency),
         service: percentilesOf(service),
       }
@@ -119,29 +126,37 @@ export interface GeneratorPhase extends Phase {
   maxQueue: number
 }
 
-/** How well the generator kept its schedule in the baseline; nulls when there was none. */
+/**
+ * How well the generator kept its schedule, in the baseline (nulls when there was none) and in every phase. What programs
+ * did by themselves has no schedule and counts for nothing here.
+ */
 export function generatorHealth(
   samples: TrafficSamples,
   phases: readonly GeneratorPhase[],
   nominal: { ratePerSecond: number; connections: number },
 ): GeneratorHealth {
-  const index = phases.findIndex(({ name }) => name === 'baseline')
-  const measured = phases[index]
-  const lags: number[] = []
-  let baselineDropped = 0
-  for (let i = 0; measured && i < samples.length; i++) {
-    if (phaseIndex(phases, at(samples.intendedMs, i)) !== index) continue
-    lags.push(at(samples.lagMs, i))
-    if (samples.outcome[i] === DROPPED) baselineDropped++
+  const found = phases.map(() => ({ lags: [] as number[], dropped: 0 }))
+  const scheduled = samples.operations.map((key) => key.scheduled !== false)
+  for (let i = 0; i < samples.length; i++) {
+    if (scheduled[at(samples.operation, i)] !== true) continue
+    const phase = found[phaseIndex(phases, at(samples.intendedMs, i))]
+    phase?.lags.push(at(samples.lagMs, i))
+    if (phase && samples.outcome[i] === DROPPED) phase.dropped++
   }
-  const sorted = Float64Array.from(lags).sort()
+  const every = phases.map(({ name, eventLoopUtilisation, maxQueue }, i) => {
+    const sorted = Float64Array.from(found[i]?.lags ?? []).sort()
+    const lag = (p: number): number | null => (sorted.length > 0 ? rounded(nearestRank(sorted, p)) : null)
+    return { name, scheduled: sorted.length, lagP50Ms: lag(0.5), lagP99Ms: lag(0.99), eventLoopUtilisation, maxQueue }
+  })
+  const index = phases.findIndex(({ name }) => name === 'baseline')
+  const baseline = every[index]
   return {
     ...nominal,
-    lagP50Ms: sorted.length > 0 ? rounded(nearestRank(sorted, 0.5)) : null,
-    lagP99Ms: sorted.length > 0 ? rounded(nearestRank(sorted, 0.99)) : null,
-    eventLoopUtilisation: measured?.eventLoopUtilisation ?? null,
-    baselineMaxQueue: measured?.maxQueue ?? null,
-    baselineDropped,
-    phases: [],
+    lagP50Ms: baseline?.lagP50Ms ?? null,
+    lagP99Ms: baseline?.lagP99Ms ?? null,
+    eventLoopUtilisation: baseline?.eventLoopUtilisation ?? null,
+    baselineMaxQueue: baseline?.maxQueue ?? null,
+    baselineDropped: found[index]?.dropped ?? 0,
+    phases: every,
   }
 }

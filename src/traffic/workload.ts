@@ -1,16 +1,19 @@
 /**
- * The traffic of one release: its arrivals, a first-in-first-out queue, and a fixed number of connections. An arrival that
- * finds no free connection waits; it never goes behind a query that is under way on one.
+ * The traffic of one release as we make it: its arrivals, and a pool with a fixed number of sessions. An arrival that finds
+ * no free session waits; it never goes behind a query that is under way on one.
  */
-import type { Clock } from '../clock.js'
 import { connect, disconnect, type Address } from '../pg/connect.js'
-import type { PgError, Release } from '../recording.js'
+import type { PgError, PhaseName, Release } from '../recording.js'
+import { Execution, type Ran, type Retries } from './execution.js'
 import type { Operation, Variables } from './operation.js'
+import { Outcomes, PoolTimeout, type Started } from './outcomes.js'
+import { Pool, type Waiter } from './pool.js'
 import type { Random } from './random.js'
-import type { SampleRecorder } from './samples.js'
+import { sharesOf } from './rates.js'
 import { Schedule, type Arrival } from './schedule.js'
-import { Session, type Ran } from './session.js'
-import { detailOf, toTrafficError, type Counts, type DeadlockReport, type Settled } from './settled.js'
+import { Session } from './session.js'
+import type { Counts } from './settled.js'
+import type { Sink, SourceSession, TrafficSource } from './source.js'
 
 /** How much work may wait: this many seconds of the highest rate asked for so far. What comes on top is dropped, and counted. */
 export const QUEUE_SECONDS = 10
@@ -18,136 +21,131 @@ export const QUEUE_SECONDS = 10
 /** What one release is to do. */
 export interface WorkloadOptions {
   release: Release
+  /** Those without `ratePerSecond` share the release's rate by weight; the others come on top. */
   operations: readonly Operation[]
   address: Address
+  /** Sessions at the server: the application's pool, or with `pooling: 'transaction'` the pooler's. */
   connections: number
   variables: Omit<Variables, 'clientId'>
   random: Random
   /** Prepare the statements of prepared scripts on every connection before it starts; true by default. */
   warm?: boolean
+  /** The release's rate at full traffic; needed when an operation has a rate of its own. */
+  nominalPerSecond?: number
+  /** A request that waits longer for a session gives up (`POOL`); null, the default, for as long as it takes. */
+  queueTimeoutMs?: number | null
+  /** What is tried again; nothing by default. */
+  retries?: Retries | null
+  /** See execution.ts; `session` by default. With `transaction` as many operations are under way as arrive. */
+  pooling?: 'session' | 'transaction'
+  /** Startup settings of the sessions: statement_timeout, lock_timeout, idle_in_transaction_session_timeout... */
+  settings?: Readonly<Record<string, string>>
 }
 
-/** Where a workload reports to. */
-export interface Sink {
-  clock: Clock
-  samples: SampleRecorder
-  /** Position of this workload's first operation in the recorder's list. */
-  firstOperation: number
-  onSettled: (settled: Settled) => void
-  onDeadlock: (report: DeadlockReport) => void
-  /** A failure that did not come from the server, raw. */
-  onClientError: (error: unknown) => void
-}
-
-interface Waiting {
-  arrival: Arrival
+/** An arrival that has not started yet, unlike an operation that waits for its next session. */
+interface Arrived extends Waiter {
   sample: number
 }
 
-interface Running extends Waiting {
-  session: Session
-  operation: Operation
-  startMs: number
-  pid: number | null
-  /** Set when the pass ended first: the outcome in place of whatever error the cancellation brings. */
-  unfinished: PgError | null
-  settled: boolean
-}
+const isArrived = (waiter: Waiter): waiter is Arrived => 'sample' in waiter
 
-export class Workload {
+export class Workload implements TrafficSource {
   readonly release: Release
-  readonly schedule: Schedule
-  readonly sessions: readonly Session[]
   readonly #options: WorkloadOptions
   readonly #sink: Sink
-  /** Used in turn, so that every connection sees the same mix. */
-  readonly #free: Session[] = []
-  readonly #running = new Map<Session, Running>()
-  #queue: Waiting[] = []
-  #head = 0
+  readonly #schedule: Schedule
+  /** Arrivals for each one of the release's rate. */
+  readonly #factor: number
+  /** The recorder's numbers of the operations. */
+  readonly #numbers: number[]
+  readonly #sessions: readonly Session[]
+  readonly #pool: Pool
+  readonly #running = new Map<Started, Execution>()
+  readonly #bySession = new Map<Session, Started>()
+  #phases = 0
   #highestRate = 0
   #stopped = false
   #onIdle: (() => void) | null = null
-  readonly #counts = { scheduled: 0, completed: 0, failed: 0, dropped: 0 }
-  /** Longest queue since it was last set. */
-  maxQueue = 0
+  readonly #outcomes: Outcomes
 
   constructor(options: WorkloadOptions, sink: Sink) {
-    this.release = options.release
+    const { release, address, variables, settings, operations } = options
+    this.release = release
     this.#options = options
     this.#sink = sink
-    this.schedule = new Schedule(
-      options.random,
-      options.operations.map(({ weight }) => weight),
-    )
-    const { release, address, variables } = options
-    this.sessions = Array.from(
+    const { weights, factor } = sharesOf(operations, options.nominalPerSecond)
+    this.#factor = factor
+    this.#schedule = new Schedule(options.random, weights)
+    this.#numbers = operations.map(({ name }) => sink.samples.operation({ release, name }))
+    this.#sessions = Array.from(
       { length: options.connections },
-      (_, i) => new Session({ release, address, variables, connection: i + 1 }),
+      (_, i) => new Session({ release, address, variables, connection: i + 1, ...(settings && { settings }) }),
     )
+    this.#outcomes = new Outcomes(release, sink)
+    this.#pool = new Pool(sink.clock, options.queueTimeoutMs ?? null)
   }
 
   /** Connects and warms every session. */
   async open(): Promise<void> {
     const { operations, random, warm = true } = this.#options
     await Promise.all(
-      this.sessions.map(async (session) => {
+      this.#sessions.map(async (session) => {
         await session.open()
         if (warm) await session.warm(operations, random.fork('warm'))
       }),
     )
-    this.#free.push(...this.sessions)
+    for (const session of this.#sessions) this.#pool.give(session)
+  }
+
+  phase(name: PhaseName, atMs: number, lengthMs: number): void {
+    this.#dispatch(atMs)
+    this.#schedule.phase(`phase ${this.#phases++} ${name}`, atMs, atMs + lengthMs)
   }
 
   setRate(atMs: number, fromPerSecond: number, toPerSecond: number, overMs: number): void {
-    this.schedule.times.setRate(atMs, fromPerSecond, toPerSecond, overMs)
-    this.#highestRate = Math.max(this.#highestRate, fromPerSecond, toPerSecond)
+    const [from, to] = [fromPerSecond * this.#factor, toPerSecond * this.#factor]
+    this.#schedule.times.setRate(atMs, from, to, overMs)
+    this.#highestRate = Math.max(this.#highestRate, from, to)
   }
 
-  get queued(): number {
-    return this.#queue.length - this.#head
+  nextDueMs(): number {
+    return this.#stopped ? Infinity : this.#schedule.times.peekMs()
+  }
+
+  dispatch(): void {
+    this.#dispatch(Infinity)
   }
 
   counts(): Counts {
-    return { ...this.#counts, running: this.#running.size, queued: this.queued }
+    return { ...this.#outcomes.counts, running: this.#running.size, queued: this.#pool.waiting }
   }
 
-  /** What the session is doing now. */
-  running(session: Session): { operation: string; sampleIndex: number } | null {
-    const running = this.#running.get(session)
-    return running ? { operation: running.operation.name, sampleIndex: running.sample } : null
+  sessions(): readonly SourceSession[] {
+    return this.#sessions
   }
 
-  /** Starts, queues or drops everything that is due. */
-  dispatch(): void {
-    if (this.#stopped) return
-    const { clock, samples, firstOperation } = this.#sink
-    for (;;) {
-      const nowMs = clock.nowMs()
-      const arrival = this.schedule.take(nowMs)
-      if (!arrival) return
-      this.#counts.scheduled++
-      const sample = samples.arrive(arrival.intendedMs, firstOperation + arrival.operation, nowMs)
-      const session = this.#free.shift()
-      if (session) this.#start(session, { arrival, sample })
-      else if (this.queued >= Math.ceil(QUEUE_SECONDS * this.#highestRate)) this.#drop(sample)
-      else {
-        this.#queue.push({ arrival, sample })
-        this.maxQueue = Math.max(this.maxQueue, this.queued)
-      }
+  running(pid: number): ReturnType<TrafficSource['running']> {
+    const session = this.#sessions.find((candidate) => candidate.pid === pid)
+    if (!session) return null
+    const running = this.#bySession.get(session)
+    return {
+      connection: session.connection,
+      operation: running?.operation.name ?? null,
+      sampleIndex: running?.sample ?? null,
     }
   }
 
-  /** What is due by now still counts as an arrival, nothing after it; what waits in the queue is dropped. */
+  takeMaxQueue(): number {
+    return this.#pool.takeLongest()
+  }
+
+  /** What is due by now still counts as an arrival, nothing after it; arrivals that wait are dropped. */
   stop(): void {
     this.dispatch()
     this.#stopped = true
-    for (const { sample } of this.#queue.slice(this.#head)) this.#drop(sample)
-    this.#queue = []
-    this.#head = 0
+    for (const waiter of this.#pool.remove(isArrived)) if (isArrived(waiter)) this.#outcomes.dropped(waiter.sample)
   }
 
-  /** Resolves when nothing runs any more; only after `stop`. */
   async idle(): Promise<void> {
     if (this.#running.size > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve))
   }
@@ -157,13 +155,13 @@ export class Workload {
    * same. What this does not reach ends with its connection in `close`.
    */
   async abandon(error: PgError): Promise<void> {
-    const running = [...this.#running.values()]
-    if (running.length === 0) return
-    for (const one of running) {
-      one.unfinished = error
-      one.session.abandon()
+    if (this.#running.size === 0) return
+    for (const [started, execution] of this.#running) {
+      started.unfinished = error
+      execution.abandon()
     }
-    const pids = running.flatMap(({ session }) => session.pid ?? []).join()
+    for (const waiter of this.#pool.remove(() => true)) waiter.gaveUp()
+    const pids = [...this.#bySession.keys()].flatMap(({ pid }) => pid ?? []).join()
     const sql = connect(this.#options.address, { applicationName: `rehearse ${this.release} stop` })
     await sql`select pg_cancel_backend(pid::int) from string_to_table(${pids}, ',') pid`.catch(() => undefined)
     await disconnect(sql)
@@ -171,77 +169,106 @@ export class Workload {
 
   /** Ends all sessions, and every operation that has still not come back. */
   async close(): Promise<void> {
-    await Promise.all(this.sessions.map((session) => session.close()))
+    this.#pool.close()
+    await Promise.all(this.#sessions.map((session) => session.close()))
     // The rejections of the closed connections are delivered first.
     await new Promise((resolve) => setImmediate(resolve))
-    for (const running of [...this.#running.values()]) {
-      this.#settle(running, { ok: false, error: null, hidden: [] })
+    for (const started of [...this.#running.keys()]) this.#settle(started, { ok: false, error: null, hidden: [] })
+  }
+
+  /** Everything that is due by now, at most until an instant. */
+  #dispatch(untilMs: number): void {
+    if (this.#stopped) return
+    const { clock } = this.#sink
+    for (;;) {
+      const nowMs = clock.nowMs()
+      const arrival = this.#schedule.take(Math.min(nowMs, untilMs))
+      if (!arrival) return
+      const { intendedMs, operation } = arrival
+      const sample = this.#outcomes.scheduled(intendedMs, this.#numbers[operation] ?? NaN, nowMs)
+      const session = this.#pool.take()
+      if (session) this.#start(session, arrival, sample)
+      else if (this.#pool.waiting >= Math.ceil(QUEUE_SECONDS * this.#highestRate)) this.#outcomes.dropped(sample)
+      else {
+        const arrived: Arrived = {
+          sample,
+          granted: (free) => this.#start(free, arrival, sample),
+          gaveUp: () => this.#outcomes.gaveUp(this.#operation(arrival), arrival, sample),
+        }
+        this.#pool.wait(arrived, intendedMs)
+      }
     }
   }
 
-  #drop(sample: number): void {
-    this.#counts.dropped++
-    this.#sink.samples.drop(sample)
+  #operation({ operation }: Arrival): Operation {
+    const found = this.#options.operations[operation]
+    if (!found) throw new RangeError(`no operation ${operation}`)
+    return found
   }
 
-  #start(session: Session, waiting: Waiting): void {
-    const operation = this.#options.operations[waiting.arrival.operation]
-    if (!operation) throw new RangeError(`no operation ${waiting.arrival.operation}`)
+  #start(session: Session, arrival: Arrival, sample: number): void {
+    const { pooling = 'session', retries = null } = this.#options
+    const operation = this.#operation(arrival)
     const startMs = this.#sink.clock.nowMs()
-    const running: Running = {
-      ...waiting,
-      session,
+    const started: Started = {
+      arrival,
+      sample,
       operation,
+      session,
       startMs,
+      takenMs: startMs,
       pid: session.pid,
       unfinished: null,
       settled: false,
     }
-    this.#running.set(session, running)
-    const over = session.run(operation, waiting.arrival.random, (ran) => this.#settle(running, ran))
-    void over.then(() => this.#release(session))
+    this.#bySession.set(session, started)
+    const execution = new Execution({
+      operation,
+      random: arrival.random,
+      session,
+      pooling,
+      retries,
+      acquire: () => this.#acquire(started),
+      giveBack: (free) => {
+        this.#leave(started, free)
+        this.#pool.give(free)
+      },
+      onRetry: (error) => this.#outcomes.retried(started, error),
+    })
+    this.#running.set(started, execution)
+    void execution.run((ran) => this.#settle(started, ran))
   }
 
-  #settle(running: Running, ran: Ran): void {
-    if (running.settled) return
-    running.settled = true
-    this.#running.delete(running.session)
-    const { samples, clock, onSettled, onDeadlock, onClientError } = this.#sink
-    const endMs = clock.nowMs()
-    const { sample, startMs, session, operation } = running
-    const error = ran.ok ? null : (running.unfinished ?? toTrafficError(ran.error))
-    this.#counts[error ? 'failed' : 'completed']++
-    samples.settle(sample, { startMs, endMs, error })
-    for (const hidden of ran.hidden) samples.hide(sample, toTrafficError(hidden))
-    // After a reconnect at the start of the operation the session knows the newer one.
-    const pid = session.pid ?? running.pid
-    const who = { release: this.release, operation: operation.name, pid }
-    if (error?.sqlstate === '40P01') onDeadlock({ ...who, atMs: endMs, detail: detailOf(ran.error) })
-    if (error?.sqlstate === 'CLIENT') onClientError(ran.error)
-    onSettled({
-      ...who,
-      connection: session.connection,
-      sampleIndex: sample,
-      intendedMs: running.arrival.intendedMs,
-      startMs,
-      endMs,
-      sqlstate: error?.sqlstate ?? null,
+  /** A session for an operation that is under way. */
+  #acquire(started: Started): Promise<Session> {
+    const take = (session: Session): Session => {
+      started.session = session
+      started.pid = session.pid
+      started.takenMs = this.#sink.clock.nowMs()
+      this.#bySession.set(session, started)
+      return session
+    }
+    const free = this.#pool.take()
+    if (free) return Promise.resolve(take(free))
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        granted: (session) => resolve(take(session)),
+        gaveUp: () => reject(new PoolTimeout()),
+      }
+      this.#pool.wait(waiter, this.#sink.clock.nowMs())
     })
+  }
+
+  #settle(started: Started, ran: Ran): void {
+    if (started.settled) return
+    this.#running.delete(started)
+    this.#leave(started, started.session)
+    this.#outcomes.settled(started, ran)
     if (this.#running.size === 0) this.#onIdle?.()
   }
 
-  #release(session: Session): void {
-    const next = this.#queue[this.#head]
-    if (!next) {
-      this.#free.push(session)
-      return
-    }
-    this.#head++
-    // Keeps taking from the front cheap without moving the whole queue each time.
-    if (this.#head > 1024 && this.#head * 2 > this.#queue.length) {
-      this.#queue = this.#queue.slice(this.#head)
-      this.#head = 0
-    }
-    this.#start(session, next)
+  /** The session may have somebody else's operation by now. */
+  #leave(started: Started, session: Session): void {
+    if (this.#bySession.get(session) === started) this.#bySession.delete(session)
   }
 }

@@ -3,7 +3,7 @@
  * read from the catalog; and values that keep to them. Values are texts as PostgreSQL reads them, null for NULL.
  * They are data: they are sent to the rehearsal database and nowhere else.
  */
-import type { Random } from '../traffic/random.js'
+import type { Random } from './random.js'
 
 /** A type, domains resolved. */
 export interface TypeShape {
@@ -52,6 +52,10 @@ export interface KeyShape {
   kind: 'primary' | 'unique' | 'exclude'
   /** In the order of the key; null stands for an expression. */
   columns: readonly (string | null)[]
+  /** What the nulls in `columns` stand for, in their order, as pg_get_indexdef writes it. */
+  expressions: readonly string[]
+  /** Columns that the key's expressions name, as `email` in lower(email); empty without an expression. */
+  expressionColumns: readonly string[]
   /** The predicate of a partial index. */
   where: string | null
   nullsNotDistinct: boolean
@@ -97,7 +101,10 @@ export interface TableShape {
   partitionOf: string | null
   /** Partition key columns and bounds are only needed to make rows that fit: expression text, null unless partitioned. */
   partitionKey: string | null
-  /** Bounds of the leaf partitions as pg_get_expr(relpartbound) writes them; empty unless partitioned. */
+  /**
+   * What a row of each leaf partition must fulfil, as pg_get_partition_constraintdef writes it (levels above included);
+   * empty unless partitioned. The default partition is only there when it is the only one, as `true`.
+   */
   partitionBounds: readonly string[]
   columns: readonly ColumnShape[]
   keys: readonly KeyShape[]
@@ -124,6 +131,13 @@ export type Row = Readonly<Record<string, string | null>>
 export interface Pools {
   /** By table name. A table without rows has an empty list or none. Only columns whose text is at most 1,000 characters long. */
   rows: ReadonlyMap<string, readonly Row[]>
+  /**
+   * Keys that are made of references and few other values, as memberships have: which combinations of sampled rows are
+   * there already. By `table/key`, as `keyTuple` writes them.
+   */
+  taken?: ReadonlyMap<string, ReadonlySet<string>>
+  /** For foreign keys that may refer to a row once only: some rows that nobody refers to. By `table/foreign key`. */
+  unreferred?: ReadonlyMap<string, readonly Row[]>
 }
 
 /** Makes values for one schema. The same random stream gives the same values. */

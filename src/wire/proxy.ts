@@ -5,7 +5,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import net from 'node:net'
 import { RehearsalError } from '../errors.js'
-import type { Clock } from '../clock.js'
+import { sleep, type Clock } from '../clock.js'
 import type { Address } from '../pg/connect.js'
 import { accept, Refused, type Accepted, type Door } from './accept.js'
 import { openRaw, type RawConnection, type Upstream } from './client.js'
@@ -17,7 +17,7 @@ import { relay } from './relay.js'
 import { makeVerifier } from './scram.js'
 import { LiveSession, nameOf, type Context, type Listeners } from './session.js'
 import { cancelBackend } from './transport.js'
-import type { Interposer, Refusal, ServerMessage, WireSession } from './types.js'
+import type { Exchange, Interposer, Refusal, ServerMessage, WireSession } from './types.js'
 
 export type { Upstream }
 
@@ -25,6 +25,8 @@ export type { Upstream }
 const STARTUP_MS = 30_000
 const MOST_CONNECTIONS = 200
 const HOST = '127.0.0.1'
+/** Of a proxy that forgets: the latest ones. */
+const KEPT_REFUSALS = 20
 
 export interface ProxyOptions extends Listeners {
   upstream: Upstream
@@ -37,6 +39,8 @@ export interface ProxyOptions extends Listeners {
   keepParameters?: (sql: string) => boolean
   /** Quiet pass only. */
   interpose?: Interposer
+  /** What has ended is told to the listeners and not kept: for programs that run for a long time. */
+  forgets?: boolean
   limits?: { startupMs?: number; connections?: number }
 }
 
@@ -49,6 +53,8 @@ export interface Proxy {
   readonly inFlightSinceMs: number | null
   /** Of live backends. */
   pids(): number[]
+  /** What this backend was asked first and has not answered yet; null when nothing, or when it is none of ours. */
+  underWay(pid: number): Exchange | null
   /** Sends a CancelRequest for every session with an exchange under way. Never rejects. */
   cancelAll(): Promise<void>
   /** Cancels what is under way and ends every session, both sides, and the listener. */
@@ -76,18 +82,21 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
   const served = new Set<Promise<void>>()
   const stop = new AbortController()
   let exchanges = 0
+  let connected = 0
   let isClosing = false
   const context: Context = {
     clock,
     listeners: options,
     holdBack: options.holdBack,
     keepParameters: options.keepParameters ?? null,
+    forgets: options.forgets ?? false,
     nextOrdinal: () => exchanges++,
   }
 
   /** Keeps record of it, tells the client where there is something to tell, and hangs up. */
   const refuse = (socket: net.Socket, reason: string, answer: Buffer | null): void => {
     if (!isClosing) refusals.push({ atMs: clock.nowMs(), reason })
+    if (context.forgets && refusals.length > KEPT_REFUSALS) refusals.shift()
     if (answer && socket.writable) socket.end(answer)
     else socket.destroy()
     socket.resume()
@@ -130,7 +139,7 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
   }
 
   const begin = (socket: net.Socket, raw: RawConnection, fromClient: Buffer): void => {
-    const session = new LiveSession(context, sessions.length + 1, raw)
+    const session = new LiveSession(context, ++connected, raw)
     sessions.push(session.record)
     session.tell((listeners) => listeners.onSession?.(session.record))
     const key = randomBytes(4)
@@ -143,7 +152,10 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
     } else link = relay(socket, raw, session, greeting, fromClient)
     const entry = { session, link, raw, key }
     live.add(entry)
-    void link.closed.then(() => live.delete(entry))
+    void link.closed.then(() => {
+      live.delete(entry)
+      if (context.forgets) sessions.splice(sessions.indexOf(session.record), 1)
+    })
   }
 
   const server = net.createServer({ noDelay: true }, (socket) => {
@@ -160,16 +172,23 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
   // Running out of file descriptors, say: who could not be let in finds out for himself.
   server.on('error', () => undefined)
 
+  const busy = (): Live[] => [...live].filter(({ session }) => session.underWay.length > 0)
   const cancelAll = async (): Promise<void> => {
-    const busy = [...live].filter(({ session }) => session.underWay.length > 0)
-    await Promise.allSettled(busy.map(({ raw }) => cancelBackend(upstream, raw.pid, raw.key)))
+    await Promise.allSettled(busy().map(({ raw }) => cancelBackend(upstream, raw.pid, raw.key)))
+  }
+  /** A request that overtakes the statement does nothing, and a backend does not notice that its client is gone: so again. */
+  const cancelUntilIdle = async (): Promise<void> => {
+    for (let waitMs = 10; busy().length > 0 && waitMs < 1_000; waitMs *= 2) {
+      await cancelAll()
+      await sleep(waitMs)
+    }
   }
 
   let closing: Promise<void> | null = null
   const close = async (): Promise<void> => {
     isClosing = true
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-    await cancelAll()
+    await cancelUntilIdle()
     const ended = [...live].map(({ link }) => link.closed)
     for (const { link } of live) link.destroy('the rehearsal ended it')
     stop.abort()
@@ -187,6 +206,7 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
     },
     pids: () =>
       [...live].filter(({ session }) => session.record.endedMs === null).map(({ session }) => session.record.pid),
+    underWay: (pid) => [...live].find(({ session }) => session.record.pid === pid)?.session.underWay[0] ?? null,
     cancelAll,
     close: () => (closing ??= close()),
   }

@@ -95,6 +95,7 @@ export class Recorder {
       case 'P':
         this.#ask('parse', sentMs, null, () => {
           const { name, sql } = readParse(payload)
+          if (this.#current) this.#current.sql = sql
           return this.catalogue.parse(name, sql)
         })
         break
@@ -136,6 +137,7 @@ export class Recorder {
   #bind(payload: Buffer): () => void {
     const { portal, statement, next } = readBind(payload)
     const sql = this.catalogue.statement(statement)
+    if (this.#current) this.#current.sql = sql || null
     const keep = this.#session.context.keepParameters
     const isKept = keep !== null && this.#session.guard('keepParameters', () => keep(sql)) === true
     return this.catalogue.bind(portal, { sql, parameters: isKept ? readParameters(payload, next) : null })
@@ -163,6 +165,7 @@ export class Recorder {
     if (command) {
       exchange.commands.push(command)
       this.#lastCommand = command
+      exchange.sql = command.sql || null
     }
     const isSkipped = this.#operations.isSkipping && kind !== 'sync'
     const undo = isSkipped ? null : (change?.() ?? null)
@@ -250,7 +253,7 @@ export class Recorder {
     if (next) {
       exchange.commands.push(...next.commands)
       this.#operations.move(next, exchange)
-      for (const list of [underWay, record.exchanges]) list.splice(list.indexOf(next), 1)
+      for (const list of [underWay, record.exchanges]) if (list.includes(next)) list.splice(list.indexOf(next), 1)
     }
     if (next === undefined || this.#current === next) this.#current = exchange
   }

@@ -22,6 +22,8 @@ export interface Context {
   listeners: Listeners
   holdBack: (notice: ServerMessage, session: WireSession) => boolean
   keepParameters: ((sql: string) => boolean) | null
+  /** Exchanges and notices are told to the listeners and not kept. */
+  forgets: boolean
   nextOrdinal: () => number
 }
 
@@ -86,12 +88,13 @@ export class LiveSession {
       readyMs: null,
       before: this.status,
       after: null,
+      sql: null,
       commands: [],
       notices: [],
       error: null,
     }
     this.underWay.push(exchange)
-    this.record.exchanges.push(exchange)
+    if (!this.context.forgets) this.record.exchanges.push(exchange)
     this.tell((listeners) => listeners.onSend?.(this.record))
     return exchange
   }
@@ -112,7 +115,7 @@ export class LiveSession {
   }
 
   notice(notice: ServerMessage, exchange: Exchange | null): void {
-    ;(exchange ?? this.record).notices.push(notice)
+    if (!this.context.forgets) (exchange ?? this.record).notices.push(notice)
     this.tell((listeners) => listeners.onNotice?.(this.record, notice))
   }
 

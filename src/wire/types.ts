@@ -53,6 +53,8 @@ export interface Exchange {
   /** Transaction status before and after; the latter null when the connection ended before. */
   before: TransactionStatus
   after: TransactionStatus | null
+  /** The latest text that it names: of a Query, a Parse, or the statement that is bound or executed. null when none. */
+  sql: string | null
   commands: WireCommand[]
   /** Everything that the server announced meanwhile, in order of arrival, held back or not. */
   notices: ServerMessage[]

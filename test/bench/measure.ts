@@ -25,6 +25,12 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2
 }
 
+/** Nearest rank. */
+export function percentile(values: readonly number[], p: number): number {
+  const sorted = Float64Array.from(values).sort()
+  return sorted[Math.max(1, Math.ceil(p * sorted.length)) - 1] ?? NaN
+}
+
 /** `1.23 (1.10 – 1.31)`: median and range. */
 export function spread(values: readonly number[], digits = 2): string {
   const [low, high] = [Math.min(...values), Math.max(...values)]

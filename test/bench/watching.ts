@@ -1,6 +1,7 @@
 /** What watching costs: throughput of a closed loop with the lock sampler, and without it. */
-import { parseScript, Random, Session, startClock, startSampler } from './built.js'
-import { connect, interleave, median, ratios, ROWS, spread, whole, withServer, type Row } from './measure.js'
+import { parseScript, Random, startClock, startSampler } from './built.js'
+import { openSessions, runOn } from './closed-loop.js'
+import { connect, interleave, median, ratios, spread, whole, withServer, type Row } from './measure.js'
 
 const SCRIPT = `-- name: get; prepared: yes
 \\set id random(1, :n)
@@ -20,14 +21,7 @@ export const watching = (): Promise<Row[]> =>
     const [get, put] = parseScript(SCRIPT, 'busy.sql', 'old')
     if (!get || !put) throw new Error('no operations')
     const random = new Random(1)
-    const sessions = await Promise.all(
-      Array.from({ length: CONNECTIONS }, async (_, i) => {
-        const variables = { rows: ROWS, seed: 1 }
-        const session = new Session({ address: app, release: 'old', connection: i + 1, variables })
-        await session.open()
-        return session
-      }),
-    )
+    const sessions = await openSessions(app, CONNECTIONS, [get, put])
     const sql = connect(admin)
     const migration = connect(admin)
     const [{ pid } = { pid: 0 }] = await migration<{ pid: number }[]>`select pg_backend_pid() as pid`
@@ -39,7 +33,7 @@ export const watching = (): Promise<Row[]> =>
         sessions.map(async (session) => {
           while (performance.now() - start < WINDOW_MS) {
             n++
-            await session.run(n % 10 ? get : put, random.fork(n), () => done++)
+            done += await runOn(session, n % 10 ? get : put, random.fork(n))
           }
         }),
       )

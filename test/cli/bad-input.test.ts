@@ -77,7 +77,11 @@ describe('a scenario that cannot be read (exit 2)', () => {
     ['old.sql', '-- name: a\n\\set x foo(1)\nselect :x;\n', 's/old.sql:2: \\set x: unknown function foo()'],
     ['old.sql', '-- name: a\nselect :y;\n', 's/old.sql:2: :y is never set'],
     ['seed.sql', '\nselect :y;\n', 's/seed.sql:2: cannot read this SQL: :y is never set'],
-    ['old.sql', null, 's: no traffic: add old.sql'],
+    [
+      'scenario.ts',
+      "export default { traffic: { source: 'production' } }",
+      's/scenario.ts: traffic.source is production',
+    ],
     ['migrations/001.sql', 'copy t from stdin;\n', 's/migrations/001.sql:1: '],
     ['scenario.ts', 'export default {', 's/scenario.ts:1: the file cannot be loaded: '],
     ['scenario.ts', "throw new Error('no')", 's/scenario.ts:1: the file cannot be loaded: no'],

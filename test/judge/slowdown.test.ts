@@ -143,10 +143,17 @@ describe('a plan that is another one afterwards', () => {
     expect(severity({ ...whole, settled: scan(3, 300) })).toEqual(['info'])
   })
   it('a small table here that is large in production warns, when all of it is read', () => {
-    const here = { ...whole, settled: scan(0, 200_000) }
-    const production = { productionRows: { orders: 5_000_000 } }
-    expect(plans({ ...here, settled: scan(3, 150_000) }, production)[0]?.severity).toBe('warn')
-    expect(plans({ ...here, settled: scan(3, 40) }, production)[0]?.severity).toBe('info')
+    const environment = {
+      ...p.environment,
+      relations: [{ relation: 'orders', kind: 'table' as const, rows: 2_000, bytes: 100_000 }],
+    }
+    const large = { environment, productionRows: { orders: 5_000_000 } }
+    const severity = (settled: Plan, recording: Partial<Recording>) =>
+      plans({ ...whole, settled }, recording).map((one) => one.severity)
+    expect(severity(scan(3, 2_000), large)).toEqual(['warn'])
+    expect(severity(scan(3, 40), large)).toEqual(['info'])
+    expect(severity(scan(3, 2_000), { environment, productionRows: {} })).toEqual(['info'])
+    expect(severity(scan(3, 2_000), { environment, productionRows: { orders: 9_000 } })).toEqual(['info'])
   })
   it('what passes with ANALYZE says how', () => {
     const [one, ...others] = plans({ after: scan(1, 1), settled: scan(1, 1), changes: gone })

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { notConnected, tellingLine } from '../../src/pass/not-connected.js'
+import { tellingLine } from '../../src/migrations/child/telling-line.js'
+import { notConnected } from '../../src/pass/not-connected.js'
 
 const NODE = `node:internal/modules/esm/resolve:283
     throw new ERR_MODULE_NOT_FOUND(

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { RehearsalError } from '../../src/errors.js'
 import { CLIENT_ERROR, isConnectionFailure, pgError, toPgError } from '../../src/pg/errors.js'
 import { CONDITIONS, conditionName } from '../../src/pg/sqlstates.js'
 
@@ -141,5 +142,25 @@ describe('errors that are not from the server', () => {
     expect(toPgError(Object.assign(new Error(CANARY), { code: 'UNDEFINED_VALUE' })).condition).toBe('UNDEFINED_VALUE')
     for (const thrown of [CANARY, null, undefined, 7, { code: CANARY, name: CANARY, message: CANARY }])
       expect(JSON.stringify(toPgError(thrown))).not.toContain(CANARY)
+  })
+})
+
+describe('what a data layer has wrapped', () => {
+  const broken = server('42703', 'column "name" does not exist', { query: 'select name from users' })
+  it.each([
+    ['Drizzle', Object.assign(new Error(`Failed query: ${CANARY}`), { query: CANARY, cause: broken })],
+    ['Sequelize', Object.assign(new Error(CANARY), { name: 'SequelizeDatabaseError', parent: broken })],
+    ['two layers', new Error(CANARY, { cause: new Error(CANARY, { cause: broken }) })],
+  ])('is the error of the server: %s', (_, error) => {
+    expect(toPgError(error)).toMatchObject({ sqlstate: '42703', message: 'column "name" does not exist' })
+  })
+  it('is a lost connection, an error of our own, or nothing that is known', () => {
+    expect(isConnectionFailure(new Error('x', { cause: { code: 'ECONNRESET' } }))).toBe(true)
+    const ours = new RehearsalError('SEED_FAILED', { message: 'x' }, { code: 'ECONNRESET' })
+    expect([isConnectionFailure(ours), toPgError(ours).condition]).toEqual([false, 'SEED_FAILED'])
+    const endless: { cause?: unknown } = {}
+    endless.cause = endless
+    expect(toPgError(endless).sqlstate).toBe(CLIENT_ERROR)
+    expect(toPgError(new TypeError(CANARY, { cause: 'text' })).message).toContain('TypeError')
   })
 })

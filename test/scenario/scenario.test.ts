@@ -47,6 +47,8 @@ const settings = (text: string): Files => ({ 'scenario.ts': `export default ${te
 
 describe('a scenario folder', () => {
   it('needs only migrations and old traffic; the rest has defaults', async () => {
+    const { disturbForMs, retryDelayMs, ...defaults } = DEFAULTS
+    expect([disturbForMs, retryDelayMs]).toEqual([10_000, 1_000])
     const scenario = await load({ 'new.sql': null })
     expect(scenario).toMatchObject({
       name: 'add-index',
@@ -59,7 +61,7 @@ describe('a scenario folder', () => {
       rollback: null,
       checks: [],
       productionRows: {},
-      ...DEFAULTS,
+      ...defaults,
       budgets: {},
       settings: {},
       roleSettings: { migrate: {}, app: {} },
@@ -69,7 +71,7 @@ describe('a scenario folder', () => {
       ['old', 'get'],
       ['new', 'get'],
     ])
-    expect(scenario.assumptions).toEqual([
+    expect(scenario.traffic.assumptions).toEqual([
       'The new release sends the same statements as the old one: there is no new.sql beside old.sql.',
     ])
   })
@@ -340,7 +342,46 @@ describe('what is wrong is said with file and line', () => {
     ],
     [':name never set', { 'new.sql': '-- name: a\nselect 1;\nselect :ghost' }, 'new.sql:3: :ghost is never set'],
     ['empty traffic', { 'old.sql': '' }, 'old.sql: no operation'],
-    ['no traffic', { 'old.sql': null, 'new.sql': null }, 'no traffic: add old.sql (or old.ts)'],
+    [
+      'no traffic where files are asked for',
+      { 'old.sql': null, 'new.sql': null, ...settings("{ traffic: { source: 'files' } }") },
+      'no traffic: add old.sql (or old.ts)',
+    ],
+    [
+      'derived traffic beside a file',
+      settings("{ traffic: { source: 'schema', old: 'old.sql' } }"),
+      'scenario.ts: traffic.source is schema, so traffic.old, traffic.new and traffic.module have no place beside it',
+    ],
+    [
+      'statements of production without a profile',
+      settings("{ traffic: { source: 'production' } }"),
+      'scenario.ts: traffic.source is production, but there is no profile with statements',
+    ],
+    [
+      'a module beside a file',
+      settings("{ traffic: { module: 'old.sql', new: 'new.sql' } }"),
+      'scenario.ts: traffic.module is the file of both releases',
+    ],
+    [
+      'a ref without a file',
+      { 'old.sql': null, 'new.sql': null, ...settings("{ traffic: { oldRef: 'main' } }") },
+      'scenario.ts: traffic.oldRef needs traffic.module or traffic.old',
+    ],
+    [
+      'a ref that git does not know',
+      settings("{ traffic: { oldRef: 'no-such-ref' } }"),
+      'scenario.ts: traffic.oldRef: git does not know no-such-ref here',
+    ],
+    [
+      'a program of the new release alone',
+      { 'old.sql': null, 'new.sql': null, ...settings("{ traffic: { new: { command: 'npm start' } } }") },
+      'traffic.new is the new release only: add old.sql',
+    ],
+    ['a program without a command', settings('{ traffic: { old: {} } }'), 'scenario.ts: traffic.old'],
+    ['retries', settings("{ traffic: { retries: { tries: 1, on: ['x'] } } }"), 'scenario.ts: traffic.retries'],
+    ['a ramp without an end', settings('{ traffic: { rate: { from: 1 } } }'), 'scenario.ts: traffic.rate'],
+    ['a disturbance', settings("{ disturbances: ['earthquake'] }"), 'scenario.ts: disturbances'],
+    ['a profile that is not JSON', { ...settings("{ profile: 'p.json' }"), 'p.json': '{' }, 'p.json'],
     ['only new traffic', { 'old.sql': null }, 'new.sql is the new release only: add old.sql'],
     ['two kinds of traffic', { 'old.ts': 'export default {}' }, 'both old.sql and old.ts: keep one'],
     [
@@ -457,5 +498,64 @@ describe('what is wrong is said with file and line', () => {
     write(GOOD)
     await expect(loadScenario(join(folder, 'nosuch'))).rejects.toThrow(/nosuch: no scenario here \(no such folder\)/)
     await expect(loadScenario(join(folder, 'old.sql'))).rejects.toThrow(/it is a file, not a folder/)
+  })
+})
+
+describe('where traffic comes from', () => {
+  const traffic = async (files: Files) => (await load(files)).traffic
+
+  it('from the schema when nothing is declared', async () => {
+    expect(await traffic({ 'old.sql': null, 'new.sql': null })).toMatchObject({
+      old: { kind: 'schema' },
+      new: { kind: 'schema' },
+      exclude: [],
+      ramp: null,
+      manners: { queueTimeoutMs: null, pooling: 'session', retries: { tries: 0 }, settings: {} },
+    })
+  })
+
+  it("from production's statements when the profile has any", async () => {
+    const entries = [{ query: 'select 1', calls: 2, rows: 2, meanMs: 0.1 }]
+    const profile = (list: unknown[]): Files => ({
+      'old.sql': null,
+      'new.sql': null,
+      ...settings("{ profile: 'p.json', traffic: { factor: 0.5 } }"),
+      'p.json': JSON.stringify({ appliedMigrations: [], statements: { since: null, takenAt: null, entries: list } }),
+    })
+    expect(await traffic(profile(entries))).toMatchObject({ old: { kind: 'production' }, factor: 0.5 })
+    expect(await traffic(profile([]))).toMatchObject({ old: { kind: 'schema' } })
+  })
+
+  it('from a program, which is the new release too unless another is named', async () => {
+    const plan = await traffic({
+      'old.sql': null,
+      'new.sql': null,
+      ...settings("{ traffic: { old: { command: 'npm start', ref: 'main', readyWithin: '5s' } } }"),
+    })
+    expect(plan.old).toMatchObject({ kind: 'program', program: { ref: 'main', readyWithin: 5_000 } })
+    expect(plan.new).toMatchObject({ kind: 'program', program: { command: 'npm start' } })
+    expect(plan.new).not.toHaveProperty('program.ref')
+    expect(plan.assumptions.join()).toContain('the same program as of the working tree')
+  })
+
+  it('with the manners and the ramp that are declared', async () => {
+    const loaded = await load(
+      settings(`{
+          traffic: { rate: { from: 5, to: 50, over: '20s' }, queueTimeout: '2s', pooling: 'transaction', retries: 3,
+                     settings: { statement_timeout: '5s' } },
+          disturbances: ['vacuum'], disturbFor: '3s',
+        }`),
+    )
+    expect(loaded.rate).toBe(50)
+    expect(loaded.traffic).toMatchObject({
+      ramp: { fromPerSecond: 5, toPerSecond: 50, overMs: 20_000 },
+      manners: {
+        queueTimeoutMs: 2_000,
+        pooling: 'transaction',
+        retries: { tries: 3, on: ['40001', '40P01'] },
+        settings: { statement_timeout: '5s' },
+      },
+    })
+    expect(loaded.disturbances).toEqual({ kinds: ['vacuum'], lastsMs: 3_000 })
   })
 })

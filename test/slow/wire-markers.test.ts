@@ -230,6 +230,7 @@ describe('statementTimes', () => {
     readyMs: 100,
     before: 'I',
     after: 'I',
+    sql: null,
     commands: [
       {
         protocol: 'simple',

@@ -1,9 +1,17 @@
 /** Operations for tests, made without the script language. */
 import type { Release } from '../../src/recording.js'
-import type { BoundStatement, CodeOperation, ScriptOperation } from '../../src/traffic/operation.js'
+import { Execution, type Ran } from '../../src/traffic/execution.js'
+import type {
+  BoundStatement,
+  CodeOperation,
+  Operation,
+  OperationTraits,
+  ScriptOperation,
+} from '../../src/traffic/operation.js'
 import type { Random } from '../../src/traffic/random.js'
+import type { Session } from '../../src/traffic/session.js'
 
-interface ScriptOptions {
+interface ScriptOptions extends OperationTraits {
   release?: Release
   weight?: number
   prepared?: boolean
@@ -13,7 +21,7 @@ interface ScriptOptions {
 export const script = (
   name: string,
   steps: (random: Random) => (string | number | BoundStatement)[],
-  { release = 'old', weight = 1, prepared = true }: ScriptOptions = {},
+  { release = 'old', weight = 1, prepared = true, ...traits }: ScriptOptions = {},
 ): ScriptOperation => ({
   kind: 'script',
   release,
@@ -24,6 +32,7 @@ export const script = (
   line: 1,
   normalisedSql: [],
   statementTexts: [],
+  ...traits,
   bind: (_, random) =>
     steps(random).map((step, i) =>
       typeof step === 'number'
@@ -42,3 +51,23 @@ export const code = (name: string, run: CodeOperation['run'], release: Release =
   line: 1,
   run,
 })
+
+/** One operation on one session, as an application without any manners runs it. */
+export const executionOn = (session: Session, operation: Operation, random: Random): Execution =>
+  new Execution({
+    operation,
+    random,
+    session,
+    pooling: 'session',
+    retries: null,
+    acquire: () => Promise.reject(new Error('one session is enough')),
+    giveBack: () => undefined,
+    onRetry: () => undefined,
+  })
+
+export async function runOn(session: Session, operation: Operation, random: Random): Promise<Ran> {
+  let ran: Ran | undefined
+  await executionOn(session, operation, random).run((result) => (ran = result))
+  if (!ran) throw new Error('onEnd was not called')
+  return ran
+}

@@ -29,6 +29,24 @@ describe('SampleRecorder', () => {
     expect(samples.hidden).toEqual([{ sample: 0, error: 1 }])
   })
 
+  it('learns operations while it runs, each once, and which arrivals were tried again', () => {
+    const recorder = new SampleRecorder(operations)
+    expect(recorder.operation({ release: 'old', name: 'read' })).toBe(0)
+    expect(recorder.operation({ release: 'old', name: 'write' })).toBe(2)
+    expect(recorder.operation({ release: 'old', name: 'write' })).toBe(2)
+    const [a, b] = [recorder.arrive(1, 2, 1), recorder.arrive(2, 2, 2)]
+    recorder.retry(b)
+    recorder.retry(b)
+    for (const sample of [a, b]) recorder.settle(sample, { startMs: 2, endMs: 3, error: null })
+    expect(() => recorder.retry(b)).toThrow('already')
+    const samples = recorder.finish()
+    expect(samples.retried).toEqual([b])
+    expect(samples.operations).toEqual([...operations, { release: 'old', name: 'write' }])
+    const full = new SampleRecorder(Array.from({ length: 65_535 }, (_, i) => ({ release: 'old', name: `q${i}` })))
+    expect(full.operation({ release: 'old', name: 'q65534' })).toBe(65_534)
+    expect(() => full.operation({ release: 'new', name: 'q0' })).toThrow(RangeError)
+  })
+
   it('grows beyond one chunk without mixing anything up', () => {
     const recorder = new SampleRecorder(operations)
     const count = 200_000

@@ -141,6 +141,31 @@ describe('the choice of operations', () => {
     expectCount(count(3), 6_000)
   })
 
+  it('begins anew with each phase: what came before does not change it, and it ends in time', () => {
+    const phases = (warmUpMs: number): unknown[][] => {
+      const schedule = make(12)
+      schedule.phase('warm up', 50, Infinity)
+      schedule.times.setRate(50, 100, 100, 0)
+      while (schedule.take(warmUpMs));
+      return [1, 2].map((n) => {
+        const startMs = warmUpMs * n
+        schedule.phase(`phase ${n}`, startMs, startMs + 900)
+        schedule.times.setRate(startMs, 100, 200, 500)
+        const found: unknown[] = []
+        for (let next = schedule.take(Infinity); next; next = schedule.take(Infinity)) {
+          expect(next.intendedMs).toBeGreaterThanOrEqual(startMs)
+          expect(next.intendedMs).toBeLessThanOrEqual(startMs + 900)
+          found.push([next.index, next.operation, next.random.next(), (next.intendedMs - startMs).toFixed(3)])
+        }
+        return found
+      })
+    }
+    const [first, second] = phases(1_000)
+    expectCount(first?.length ?? 0, 155)
+    expect(second).not.toEqual(first)
+    expect(phases(1_234.567)).toEqual([first, second])
+  })
+
   it('gives parameters that do not repeat between arrivals', () => {
     const schedule = make(10)
     schedule.times.setRate(0, 100, 100, 0)

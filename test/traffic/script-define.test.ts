@@ -32,6 +32,18 @@ describe('codeOperations', () => {
     expect(result).toEqual([1, 1])
   })
 
+  it('passes on a rate and the time to think', () => {
+    const operations = codeOperations(
+      { operations: { a: { run: noop, rate: 5, think: 20 }, b: { run: noop } } },
+      'old',
+      'f',
+    )
+    expect(operations.map(({ ratePerSecond, thinkMs }) => [ratePerSecond, thinkMs])).toEqual([
+      [5, 20],
+      [undefined, undefined],
+    ])
+  })
+
   it('keeps `this` of the definition', async () => {
     const definition = { factor: 2, run: noop }
     const withThis = {
@@ -59,6 +71,10 @@ describe('codeOperations', () => {
     [{ operations: { a: {} } }, 'f.ts: operations.a.run must be a function'],
     [{ operations: { a: { run: noop, weight: 0 } } }, 'f.ts: operations.a.weight must be a positive number'],
     [{ operations: { a: { run: noop, weight: NaN } } }, 'f.ts: operations.a.weight'],
+    [{ operations: { a: { run: noop, rate: 0 } } }, 'f.ts: operations.a.rate must be a positive number'],
+    [{ operations: { a: { run: noop, rate: '5' } } }, 'f.ts: operations.a.rate must be a positive number'],
+    [{ operations: { a: { run: noop, rate: 5, weight: 1 } } }, 'f.ts: operations.a: an operation has a weight'],
+    [{ operations: { a: { run: noop, think: -1 } } }, 'f.ts: operations.a.think must be milliseconds'],
     [{ operations: { a: { run: noop, prepared: 'yes' } } }, 'f.ts: operations.a.prepared must be true or false'],
   ])('refuses %j', (exported, message) => {
     expect(() => codeOperations(exported, 'old', 'f.ts')).toThrow(message)

@@ -29,6 +29,20 @@ function failure(text: string): RehearsalError {
 }
 
 describe('sections', () => {
+  it('may have a rate of their own and a time to think', () => {
+    const traits = (header: string) => {
+      const [operation] = parseScript(`-- name: a${header}\nselect 1`, 'old.sql', 'old')
+      return { rate: operation?.ratePerSecond, think: operation?.thinkMs }
+    }
+    expect(traits('')).toEqual({ rate: undefined, think: undefined })
+    expect(traits('; rate: 0.5; think: 20ms')).toEqual({ rate: 0.5, think: 20 })
+    expect([traits('; think: 1.5s'), traits('; think: 500us'), traits('; think: 2m')]).toMatchObject([
+      { think: 1_500 },
+      { think: 0.5 },
+      { think: 120_000 },
+    ])
+  })
+
   it('read their header, and default to weight 1 and prepared', () => {
     const text = [
       '-- traffic of the shop',
@@ -245,6 +259,23 @@ describe('bad scripts', () => {
       'dir/old.sql:1: weight must be a positive number, not "much"',
     ],
     ['weight empty', '-- name: a; weight:\nselect 1', 'dir/old.sql:1: weight must be a positive number, not ""'],
+    [
+      'rate zero',
+      '-- name: a; rate: 0\nselect 1',
+      'dir/old.sql:1: rate must be a positive number of operations a second, not "0"',
+    ],
+    [
+      'rate text',
+      '-- name: a; rate: 5/s\nselect 1',
+      'dir/old.sql:1: rate must be a positive number of operations a second',
+    ],
+    [
+      'weight and rate',
+      '-- name: a; rate: 5; weight: 1\nselect 1',
+      'dir/old.sql:1: an operation has a weight (its share of the rate) or a rate of its own, not both',
+    ],
+    ['think without unit', '-- name: a; think: 20\nselect 1', 'dir/old.sql:1: think must be a duration such as 20ms'],
+    ['think too long', '-- name: a; think: 61m\nselect 1', 'dir/old.sql:1: think must be a duration such as 20ms'],
     ['prepared', '-- name: a; prepared: true\nselect 1', 'dir/old.sql:1: prepared must be yes or no, not "true"'],
     ['unknown function', '-- name: a\n\\set x rnd(1, 2)\nselect :x', 'dir/old.sql:2: \\set x: unknown function rnd()'],
     [

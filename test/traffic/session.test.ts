@@ -3,9 +3,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { toPgError } from '../../src/pg/errors.js'
 import type { Operation } from '../../src/traffic/operation.js'
 import { Random } from '../../src/traffic/random.js'
-import { Session, type Ran } from '../../src/traffic/session.js'
+import type { Ran } from '../../src/traffic/execution.js'
+import { Session } from '../../src/traffic/session.js'
 import { connect, startServer, type TestServer } from '../support/postgres.js'
-import { code, script } from './operations.js'
+import { code, executionOn, runOn, script } from './operations.js'
 
 let server: TestServer
 let admin: postgres.Sql
@@ -30,12 +31,7 @@ beforeEach(async () => {
   return () => session.close()
 })
 
-const run = async (operation: Operation): Promise<Ran> => {
-  let ran: Ran | undefined
-  await session.run(operation, new Random(1), (result) => (ran = result))
-  if (!ran) throw new Error('onEnd was not called')
-  return ran
-}
+const run = (operation: Operation): Promise<Ran> => runOn(session, operation, new Random(1))
 const backend = async (): Promise<Record<string, unknown> | undefined> =>
   (
     await admin`select application_name, state, backend_xid, usename from pg_stat_activity where pid = ${session.pid}`
@@ -196,7 +192,7 @@ describe('after an operation the session is clean', () => {
   it('ends before the transaction is rolled back', async () => {
     const order: string[] = []
     const operation = script('x', () => ['begin', 'select 1/0'])
-    await session.run(operation, new Random(1), () => order.push('end'))
+    await executionOn(session, operation, new Random(1)).run(() => order.push('end'))
     order.push('ready')
     expect(order).toEqual(['end', 'ready'])
   })
@@ -248,9 +244,8 @@ describe('a lost connection', () => {
     const lost = new Session({ address, release: 'new', connection: 1, variables: { rows: 1, seed: 1 } })
     await expect(lost.open()).rejects.toMatchObject({ code: 'ECONNREFUSED' })
     for (let i = 0; i < 2; i++) {
-      await lost.run(readAll, new Random(1), (ran) => {
-        expect(toPgError(ran.error)).toMatchObject({ sqlstate: '08006', condition: 'ECONNREFUSED' })
-      })
+      const ran = await runOn(lost, readAll, new Random(1))
+      expect(toPgError(ran.error)).toMatchObject({ sqlstate: '08006', condition: 'ECONNREFUSED' })
     }
     await lost.close()
   })
@@ -258,9 +253,13 @@ describe('a lost connection', () => {
 
 describe('what is abandoned', () => {
   it('does not sleep on, and sends nothing more', async () => {
-    const running = run(script('x', () => [30_000, 'update items set done = true']))
-    session.abandon()
-    expect((await running).ok).toBe(false)
+    const operation = script('x', () => [30_000, 'update items set done = true'])
+    const execution = executionOn(session, operation, new Random(1))
+    const outcomes: boolean[] = []
+    const over = execution.run(({ ok }) => outcomes.push(ok))
+    execution.abandon()
+    await over
+    expect(outcomes).toEqual([false])
     expect(await admin`select id from items where done`).toEqual([])
   })
 

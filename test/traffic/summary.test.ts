@@ -192,7 +192,27 @@ describe('generator health', () => {
       eventLoopUtilisation: 0.25,
       baselineMaxQueue: 3,
       baselineDropped: 1,
+      phases: [
+        { name: 'warmup', scheduled: 1, lagP50Ms: 5_000, lagP99Ms: 5_000, eventLoopUtilisation: 0.1, maxQueue: 0 },
+        { name: 'baseline', scheduled: 101, lagP50Ms: 50, lagP99Ms: 99, eventLoopUtilisation: 0.25, maxQueue: 3 },
+        { name: 'migrate', scheduled: 1, lagP50Ms: 900, lagP99Ms: 900, eventLoopUtilisation: 0.1, maxQueue: 80 },
+      ],
     })
+  })
+  it('leaves out what programs did by themselves, and has no lag where nothing was due', () => {
+    const recorder = new SampleRecorder()
+    const mine = recorder.operation({ release: 'old', name: 'mine' })
+    const theirs = recorder.operation({ release: 'old', name: 'theirs', scheduled: false })
+    recorder.drop(recorder.arrive(150, mine, 157))
+    recorder.drop(recorder.arrive(160, theirs, 160))
+    recorder.drop(recorder.arrive(400, theirs, 400))
+    const health = generatorHealth(recorder.finish(), phases, { ratePerSecond: 1, connections: 1 })
+    expect(health).toMatchObject({ lagP50Ms: 7, lagP99Ms: 7, baselineDropped: 1 })
+    expect(health.phases.map(({ scheduled, lagP99Ms }) => [scheduled, lagP99Ms])).toEqual([
+      [0, null],
+      [1, 7],
+      [0, null],
+    ])
   })
   it('is unknown without a baseline', () => {
     const nominal = { ratePerSecond: 1, connections: 1 }

@@ -96,7 +96,7 @@ async function linkTarget(link: string, top: string, target: string): Promise<st
  * A node_modules folder whose entries are links, not one link: what tools write into it (`.cache`) stays in the copy,
  * and packages of a workspace, which are links into the repository, lead to their copy.
  */
-async function linkModules(from: string, to: string, top: string, target: string): Promise<void> {
+export async function linkModules(from: string, to: string, top: string, target: string): Promise<void> {
   await mkdir(to, { recursive: true })
   const entries = await readdir(from, { withFileTypes: true }).catch(() => [])
   await each(entries, async (entry) => {

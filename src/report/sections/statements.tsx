@@ -25,17 +25,20 @@ export const workWords = (work: Work): string[] => [
 
 /** How a statement ended at rest and under traffic, in one or two words each. */
 export const outcomeWords = (one: StatementView): { words: string; bad: boolean } => {
+  const { tries } = one
   const ends = [
     { pass: 'quiet', run: one.quiet },
     { pass: 'timed', run: one.timed },
   ].flatMap(({ pass, run }) =>
     run === null
       ? []
-      : [{ pass, end: run.outcome.ok ? 'ok' : `${run.outcome.error.sqlstate} ${run.outcome.error.condition}` }],
+      : [{ pass, end: run.outcome.ok ? 'ok' : `${run.outcome.error.sqlstate} ${run.outcome.error.condition}` }].map(
+          (one) => (pass === 'timed' && tries > 1 ? { ...one, end: `${one.end} at try ${tries}` } : one),
+        ),
   )
   const [first] = ends
   if (first === undefined) return { words: 'not run', bad: false }
-  const bad = ends.some((end) => end.end !== 'ok')
+  const bad = [one.quiet, one.timed].some((run) => run?.outcome.ok === false)
   if (ends.every((end) => end.end === first.end)) return { words: first.end, bad }
   return { words: ends.map((end) => `${end.pass}: ${end.end}`).join('; '), bad }
 }

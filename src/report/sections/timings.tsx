@@ -12,6 +12,7 @@ import {
   spreadWords,
   timingRows,
   wasTimed,
+  type RatioWords,
   type TimingRow,
 } from '../timing-words.js'
 import { Nothing, Num, Table } from '../ui.js'
@@ -79,7 +80,7 @@ const Folded = (props: { open: boolean; title: string; children: ComponentChildr
 
 const Rows = (props: { label: string; rows: readonly TimingRow[]; plans: boolean }) => {
   const settled = props.rows.some((row) => row.timing.settled !== null)
-  const again = settled ? ['after VACUUM ANALYZE', 'ratio'] : []
+  const again = settled ? ['after VACUUM ANALYZE', 'that / before'] : []
   return (
     <Table
       label={props.label}
@@ -97,9 +98,9 @@ const Rows = (props: { label: string; rows: readonly TimingRow[]; plans: boolean
             </th>
             <Num text={spreadWords(timing.before)} />
             <Num text={timing.after === null ? 'fails' : spreadWords(timing.after)} strong />
-            <Num text={ratioWords(timing)} />
+            <Ratio words={ratioWords(timing)} />
             {settled ? <Num text={spreadWords(timing.settled)} /> : null}
-            {settled ? <Num text={settledWords(timing)} /> : null}
+            {settled ? <Ratio words={settledWords(timing)} /> : null}
             {props.plans ? (
               <td>
                 <Changes plans={timing.plans} changed={timing.planChanged} />
@@ -111,6 +112,13 @@ const Rows = (props: { label: string; rows: readonly TimingRow[]; plans: boolean
     </Table>
   )
 }
+
+const Ratio = (props: { words: RatioWords }) => (
+  <td class="n">
+    {props.words.value}
+    {props.words.interval === null ? null : <small>{props.words.interval}</small>}
+  </td>
+)
 
 const Changes = (props: { plans: readonly PlanComparison[]; changed: boolean | null }) => {
   const changes = changeWords(props.plans)
@@ -146,9 +154,11 @@ const PlanText = (props: { title: string; plan: Plan | null }) => {
   return (
     <>
       <small>{pages.length === 0 ? props.title : `${props.title}: ${pages.join(', ')}`}</small>
-      <pre>
-        <code>{plan.nodes.map(nodeLine).join('\n')}</code>
-      </pre>
+      {plan.nodes.map((node) => (
+        <div>
+          <code>{`${'\u00A0\u00A0'.repeat(node.depth)}${nodeLine(node)}`}</code>
+        </div>
+      ))}
     </>
   )
 }

@@ -3,13 +3,6 @@ import { Num, Table } from '../ui.js'
 import { formatCount, formatMs, formatShare, plural } from '../../units.js'
 import type { View } from '../view.js'
 
-const SOURCES = {
-  declared: 'files of the project',
-  derived: 'derived from the schema',
-  production: "production's statements",
-  program: 'a real program',
-} satisfies Record<TrafficOrigin['source'], string>
-
 /** What the traffic stands for, in sentences. */
 export function originSentences(origin: TrafficOrigin): string[] {
   const { tables, columns, coverage } = origin
@@ -63,14 +56,11 @@ export const Origins = (props: { view: View }) => {
   if (traffic.length === 0) return null
   return (
     <>
-      <ul class="sentences">
-        {traffic.map((origin) => (
-          <li>
-            <span class={`release ${origin.release}`}>{origin.release}</span> {`${SOURCES[origin.source]}: `}
-            {originSentences(origin).join(' ')}
-          </li>
-        ))}
-      </ul>
+      {traffic.map((origin) => (
+        <p>
+          <span class={`release ${origin.release}`}>{origin.release}</span> {originSentences(origin).join(' ')}
+        </p>
+      ))}
       {traffic.map((origin) => (
         <LeftOut origin={origin} />
       ))}

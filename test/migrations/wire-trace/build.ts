@@ -114,6 +114,7 @@ export class Talk {
       readyMs: after === null ? null : ++this.#clock.ms,
       before: this.#status,
       after,
+      sql: commands.at(-1)?.sql ?? null,
       commands,
       notices,
       error: ending.error === undefined ? null : error(ending.error, this.#clock.ms),

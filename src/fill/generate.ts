@@ -1,0 +1,42 @@
+/** Data for a scenario without a seed. */
+import type { Emit } from '../events.js'
+import type { Sql } from '../pg/connect.js'
+import type { Scenario } from '../scenario.js'
+import { fillFromSchema } from '../seeds/generated/index.js'
+import { plural } from '../units.js'
+import { readShape } from '../values/read-shape.js'
+
+/** Rows made of nothing but the schema, for tables that have none. */
+export async function generate(
+  owner: Sql,
+  admin: Sql,
+  scenario: Scenario,
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const shape = await readShape(admin)
+  const journal = new Set((scenario.tool?.setup.ledger?.tables ?? []).map(({ schema, name }) => `${schema}.${name}`))
+  let last = ''
+  const { tables, left, assumptions } = await fillFromSchema({
+    owner,
+    admin,
+    shape,
+    rows: scenario.rows,
+    seedNumber: scenario.seedNumber,
+    exclude: ({ schema, bare }) => journal.has(`${schema}.${bare}`),
+    onProgress: ({ table }) => {
+      if (table !== last) emit({ type: 'step', text: `filling ${(last = table)} with generated rows` })
+    },
+    signal,
+  })
+  const rows = tables.reduce((sum, table) => sum + table.rows, 0)
+  return [
+    ...(tables.length > 0
+      ? [
+          `There is no seed: ${plural(rows, 'row')} were generated for ${plural(tables.length, 'table')} from nothing but the schema. How they are distributed is not production's.`,
+        ]
+      : []),
+    ...assumptions,
+    ...left.map(({ table, reason }) => `${table} has no rows: ${reason}.`),
+  ]
+}

@@ -1,0 +1,5 @@
+export { readShape, type ReadShapeOptions } from './read-shape.js'
+export { samplePools, type SamplePoolsOptions } from './pools.js'
+export { valueMaker, type ValueMakerOptions } from './maker.js'
+export { verifyRows } from './verify.js'
+export * from './types.js'
