@@ -1,5 +1,6 @@
 /** Our open loop at one rate, in the terms in which pgbench's log is read. */
 import type { Address } from '../../src/branches/index.js'
+import type { Counts } from '../../src/traffic/engine.js'
 import type { Transaction } from './pgbench.js'
 import { generatorHealth, parseScript, Random, sleep, startClock, startTraffic } from './built.js'
 import { ROWS } from './measure.js'
@@ -22,6 +23,11 @@ export interface Offered {
   busy: number
 }
 
+/** At most so long after the last arrival. */
+const DRAIN_MS = 20_000
+
+const left = ({ running, queued }: Counts): number => running + queued
+
 export async function offered(
   app: Address,
   { text, connections, rate, seconds, seed }: OfferedOptions,
@@ -35,7 +41,10 @@ export async function offered(
   traffic.phase('baseline', seconds * 1000)
   traffic.setRate('old', rate, rate, 0)
   await sleep(seconds * 1000)
-  const { samples, phases } = await traffic.stop(20_000)
+  // What was scheduled in time is run to its end: an arrival must not be missing because it came late.
+  const drained = AbortSignal.timeout(DRAIN_MS)
+  while (left(traffic.counts('old')) > 0 && !drained.aborted) await sleep(20)
+  const { samples, phases } = await traffic.stop(5_000)
   const health = generatorHealth(samples, phases, { ratePerSecond: rate, connections })
   const failed = samples.outcome.filter((outcome) => outcome > 1).length
   if (failed > 0) throw new Error(`${failed} operations failed`)

@@ -105,6 +105,7 @@ describe('help', () => {
     '--settle': '5m',
     '--max-duration': '10m',
     '--seed': '0',
+    '--disturb-for': '2s',
     '--port': '5433',
     '--budget': Object.keys(METRICS)
       .map((metric) => `${metric}=1`)

@@ -163,7 +163,7 @@ describe('words', () => {
       bad: true,
     })
     expect(sentences.at(-1)?.text).toBe(
-      'Migrate first, then deploy: before the migration the new release fails in get_user, rename_user.',
+      'Migrate first, then deploy: before the migration the new release fails in get_user and rename_user.',
     )
     expect(sentences.at(-1)?.bad).toBe(false)
     expect(compatSentences(quietOf(make.failReport())).map((one) => one.bad)).not.toContain(true)

@@ -246,7 +246,7 @@ describe('the profile', () => {
     start({ config: `profile: 'rehearsal/profile.json', ${more}`, files: { 'rehearsal/profile.json': text } })
   }
   it('says what production has; names of which there is no file do not matter', async () => {
-    withProfile('{"appliedMigrations":["1_a","0_gone"],"tables":{}}')
+    withProfile('{"appliedMigrations":["1_a","0_gone"],"tables":[]}')
     repository()
     const scenario = await load()
     expect(told(scenario)).toEqual({ applied: ['1_a'], pending: ['2_b'] })
@@ -257,13 +257,19 @@ describe('the profile', () => {
     expect(told(await load())).toEqual({ applied: [], pending: ['1_a', '2_b'] })
   })
   it.each([
-    ['no list', '{"tables":{}}', /no list appliedMigrations/],
+    ['no list of names', '{"appliedMigrations":{}}', /appliedMigrations of the profile is no list/],
     ['no JSON', '{', /cannot be read/],
   ])('%s', async (_, text, message) => {
     withProfile(text)
     const error = await failure(load())
     expect(error).toMatchObject({ code: 'SCENARIO_INVALID', exitCode: 2 })
     expect(error.message).toMatch(message)
+  })
+  it('without a word about migrations it leaves the question to git', async () => {
+    withProfile('{"statements":{"since":null,"takenAt":null,"entries":[]}}')
+    repository()
+    // On the default branch nothing is new.
+    expect(await failure(load())).toMatchObject({ code: 'NOTHING_PENDING' })
   })
   it('everything is applied', async () => {
     withProfile('{"appliedMigrations":["1_a","2_b"]}')

@@ -47,7 +47,10 @@ function again(table: TableShape, by: Locator, rows: Rows): Draft {
     writes: [],
     draw(random) {
       const columns = allColumns(table).filter((name) => given.has(name))
-      const found = rows.existing(table, by.columns, random)
+      const found: Record<string, string | null> = { ...rows.existing(table, by.columns, random) }
+      // Nobody but the server makes these: without a row that could be deleted, the number is one of its own.
+      for (const column of table.columns)
+        if (isServerMade(column) && range(column) !== null) found[column.name] ??= number(column, random)
       return { key: found, again: rows.whole(table, columns, found, random) }
     },
   }

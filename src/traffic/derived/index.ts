@@ -86,6 +86,10 @@ function draftsOf(shape: SchemaShape, asked: readonly TableShape[], table: Table
   if (select) found.drafts.push(...joinDrafts(asked, table, rows))
   // A row to change is found by its columns.
   add('update', first([update, 'UPDATE'], [select, 'SELECT']), () => updateDrafts(shape, table, rows))
+  if (table.kind === 'partitioned' && table.partitionBounds.length === 0) {
+    found.leftOut.push({ name: 'insert', reason: 'it has no partition that would take a row' })
+    return found
+  }
   add('insert', first([insert, 'INSERT']), () => ({ drafts: [insertDraft(table, rows)], leftOut: [] }))
   if (insert && update && select) add('upsert', null, () => upsertDraft(shape, table, rows))
   if (insert && select) add('delete', first([remove, 'DELETE']), () => deleteDraft(shape, table, rows))

@@ -52,7 +52,7 @@ export function readDrafts(table: TableShape, rows: Rows): Drafts {
       drafts.push(filter(table, rows, columns, index.where, isOrdered(last.type) ? last.name : null))
     else drafts.push(search(table, rows, last, compare))
   }
-  drafts.push(read(table, rows, 'list', 'list', [], () => [orderBy(table, []), `limit ${LONG_PAGE}`].join(' ').trim()))
+  drafts.push(read(table, rows, 'list', 'list', [], () => `${orderBy(table, [])} limit ${LONG_PAGE}`.trim()))
   return { drafts, leftOut }
 }
 
@@ -99,7 +99,7 @@ function filter(
       ...(equal.length > 0 || where !== null ? [condition(table, by, p)] : []),
       ...(from === null ? [] : [`${quoteName(from)} >= ${p('key', from)}`]),
     ]
-    return `where ${terms.join(' and ')} ${orderBy(table, from === null ? [] : [from])} limit ${PAGE}`
+    return `where ${terms.join(' and ')}${orderBy(table, from === null ? [] : [from])} limit ${PAGE}`
   })
 }
 
@@ -111,7 +111,7 @@ function search(table: TableShape, rows: Rows, column: ColumnShape, compare: Com
     'filter',
     `search ${name}`,
     [name],
-    (p) => `where ${compare(quoteName(name), castTo(p('key', name), column.type))} ${orderBy(table, [])} limit ${PAGE}`,
+    (p) => `where ${compare(quoteName(name), castTo(p('key', name), column.type))}${orderBy(table, [])} limit ${PAGE}`,
   )
 }
 
@@ -135,7 +135,7 @@ function orderBy(table: TableShape, first: readonly string[]): string {
   const found = locator(table)
   const then = key.length > 0 ? key : found?.unique ? found.columns : []
   const columns = [...first, ...then.filter((name) => !first.includes(name))]
-  return columns.length === 0 ? '' : `order by ${columnList(columns)}`
+  return columns.length === 0 ? '' : ` order by ${columnList(columns)}`
 }
 
 /** A row with what its reference names, and what refers to a row: once for each foreign key. */

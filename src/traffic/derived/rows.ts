@@ -39,7 +39,8 @@ export function locator(table: TableShape): Locator | null {
   const telling = table.columns
     .filter(({ type, generated }) => isComparable(type) && generated !== 'virtual')
     .sort((a, b) => telltale(table, a) - telltale(table, b))
-    .slice(0, MOST_COLUMNS)
+    // One column at least is left to be changed.
+    .slice(0, Math.max(1, Math.min(MOST_COLUMNS, table.columns.length - 1)))
   return telling.length === 0 ? null : { columns: telling.map(({ name }) => name), where: null, unique: false }
 }
 

@@ -3,12 +3,18 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { startClock, sleep } from '../../../src/clock.js'
 import { grantApp } from '../../../src/branches/index.js'
-import { connect as connectTo, disconnect } from '../../../src/pg/connect.js'
+import { connect as connectTo, disconnect, sendTextAsItIs, type Sql } from '../../../src/pg/connect.js'
 import { finishSeed } from '../../../src/seeds/index.js'
 import { fillFromSchema } from '../../../src/seeds/generated/index.js'
-import { deriveOperations, verifyOperations, coverage, type LeftOut } from '../../../src/traffic/derived/index.js'
+import {
+  deriveOperations,
+  verifyOperations,
+  coverage,
+  type DerivedOperation,
+  type LeftOut,
+} from '../../../src/traffic/derived/index.js'
 import { startTraffic } from '../../../src/traffic/engine.js'
-import type { Operation } from '../../../src/traffic/operation.js'
+import type { Operation, Variables } from '../../../src/traffic/operation.js'
 import { Random } from '../../../src/traffic/random.js'
 import { FIRST_ERROR, OK } from '../../../src/traffic/samples.js'
 import { readShape, samplePools, valueMaker } from '../../../src/values/index.js'
@@ -26,6 +32,15 @@ interface Figures {
   succeeded: number
   leftOut: LeftOut[]
   errors: string[]
+  effect: Effect
+}
+
+/** Operations that met a row in at least one of a few runs, of all of their kind; names of those that never did. */
+interface Effect {
+  reads: string
+  inserts: string
+  updates: string
+  idle: string[]
 }
 
 const SEED = 1
@@ -66,7 +81,7 @@ export async function sweep(args: readonly string[]): Promise<number> {
   console.log(
     `\n| schema | tables | read / insert / update | columns touched | operations | left out | baseline | verify |`,
   )
-  console.log('|---|---|---|---|---|---|---|---|')
+  console.log('|---|---|---|---|---|---|---|---|---|')
   for (const line of lines) console.log(line)
   return bad > 0 ? 1 : 0
 }
@@ -77,11 +92,12 @@ const isGood = ({ tables, touched, succeeded }: Figures): boolean =>
 const percent = (part: number): string => `${(100 * part).toFixed(1)} %`
 
 const lineOf = (f: Figures): string =>
-  `| ${f.name} | ${f.tables.all} | ${f.tables.read} / ${f.tables.inserted} / ${f.tables.updated} | ${percent(f.touched)} | ${f.operations} | ${f.leftOut.length} | ${percent(f.succeeded)} of ${f.played} | ${f.verifySeconds.toFixed(1)} s |`
+  `| ${f.name} | ${f.tables.all} | ${f.tables.read} / ${f.tables.inserted} / ${f.tables.updated} | ${percent(f.touched)} | ${f.operations} | ${f.effect.reads}, ${f.effect.inserts}, ${f.effect.updates} | ${f.leftOut.length} | ${percent(f.succeeded)} of ${f.played} | ${f.verifySeconds.toFixed(1)} s |`
 
-function report({ name, leftOut, errors }: Figures): void {
+function report({ name, leftOut, errors, effect }: Figures): void {
   console.log(`\n${name}`)
   for (const { what, reason } of leftOut) console.log(`  left out: ${what}: ${reason}`)
+  for (const operation of effect.idle) console.log(`  meets no row: ${operation}`)
   for (const error of errors) console.log(`  failed: ${error}`)
 }
 
@@ -153,6 +169,7 @@ async function traffic(
     variables: { ...variables, clientId: 0 },
   })
   const verifySeconds = (performance.now() - began) / 1000
+  const effect = await effects(sql, verified.operations, { ...variables, clientId: 0 })
   await disconnect(sql)
   const covered = coverage(shape, verified.operations)
   const played = await play(server, verified.operations, variables, seconds, rate)
@@ -160,12 +177,42 @@ async function traffic(
   return {
     ...played,
     ...covered,
+    effect,
     tables: covered.tables,
     touched: covered.columns.touched / Math.max(1, covered.columns.all),
     operations: verified.operations.length,
     verifySeconds,
     leftOut: [...leftOut, ...derived.leftOut, ...verified.leftOut],
   }
+}
+
+const RUNS = 8
+
+/** Success alone says little: an update of no row succeeds, and so does ON CONFLICT DO NOTHING. */
+async function effects(sql: Sql, operations: readonly DerivedOperation[], variables: Variables): Promise<Effect> {
+  const met = { reads: [0, 0], inserts: [0, 0], updates: [0, 0] }
+  const idle: string[] = []
+  sendTextAsItIs(sql, () => true)
+  for (const operation of operations) {
+    if (operation.does === 'delete' || operation.does === 'upsert') continue
+    const side = operation.does === 'insert' ? 'inserts' : operation.does === 'update' ? 'updates' : 'reads'
+    let rows = 0
+    for (let run = 0; run < RUNS && rows === 0; run++) {
+      await sql.unsafe('begin').simple()
+      try {
+        for (const step of operation.bind(variables, new Random(99).fork(operation.name).fork(run)))
+          if (step.kind === 'statement') rows += (await sql.unsafe(step.bound.text, step.bound.params)).count
+      } catch {
+        // Counted where it is tried and played.
+      }
+      await sql.unsafe('rollback').simple()
+    }
+    met[side][1] = (met[side][1] ?? 0) + 1
+    if (rows > 0) met[side][0] = (met[side][0] ?? 0) + 1
+    else idle.push(operation.name)
+  }
+  const text = ([some, all]: number[]): string => `${some ?? 0}/${all ?? 0}`
+  return { reads: text(met.reads), inserts: text(met.inserts), updates: text(met.updates), idle }
 }
 
 /** A baseline: one release at full rate, nothing else. */

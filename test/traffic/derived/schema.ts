@@ -50,6 +50,10 @@ export const SHOP = `
   create unique index notes_slug on notes (lower(slug));
   create schema app;
   create table app."Odd Names" ("Id" integer primary key, "select" text, constraint "odd unique" unique ("select"));
+  create table parts (id bigint, at date not null, primary key (id, at)) partition by range (at);
+  create table readings (at date not null, odd_id integer not null, value integer) partition by range (at);
+  create table readings_2025 partition of readings for values from ('2025-01-01') to ('2026-01-01');
+  alter table readings_2025 add foreign key (odd_id) references app."Odd Names" ("Id");
   create table app.schema_migrations (version text primary key);
 `
 
@@ -66,4 +70,5 @@ export const ROWS = `
   insert into log_lines select now() - i * interval '1 min', 'info', '{}' from generate_series(1, 100) i;
   insert into notes (title, slug, body) select 'Title ' || i, 'Slug-' || i, repeat('x', 9 * i) from generate_series(1, 100) i;
   insert into app."Odd Names" select i, 's' || i from generate_series(1, 20) i;
+  insert into readings select '2025-01-01'::date + i, i, i from generate_series(1, 20) i;
 `
