@@ -124,8 +124,12 @@ async function supplies(input: TrafficInput, hasStatements: boolean): Promise<Si
   }
   const oldFile = await file('old', module === undefined)
   const newFile = await file('new', module === undefined)
-  if (oldRef !== undefined && oldFile === null)
-    fail('traffic.oldRef needs traffic.module or traffic.old: the file that is loaded from there')
+  if (oldRef !== undefined && oldFile === null) {
+    if (settings.old !== undefined || newFile !== null)
+      fail('traffic.oldRef needs traffic.module or traffic.old: the file that is loaded from there')
+    // Derived traffic looks there for what the running release names.
+    await knownRef(folder, oldRef, fail)
+  }
   const oldProgram = program('old')
   const newProgram = program('new')
   const old =
@@ -178,9 +182,13 @@ async function atRef(
   install: string | null,
   fail: (message: string) => never,
 ): Promise<Supply> {
+  await knownRef(folder, ref, fail)
+  return { kind: 'ref', path, shown: `${folder.shown(path)} of ${ref}`, ref, install }
+}
+
+async function knownRef(folder: Folder, ref: string, fail: (message: string) => never): Promise<void> {
   if ((await refOf(folder.path, ref)) === null)
     fail(`traffic.oldRef: git does not know ${ref} here (in CI, fetch it first: fetch-depth: 0)`)
-  return { kind: 'ref', path, shown: `${folder.shown(path)} of ${ref}`, ref, install }
 }
 
 const operationsOf = async (folder: Folder, path: string, release: Release): Promise<Supply> => ({

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { OperationInfo, PgError, Recording, TrafficError } from '../../src/recording.js'
 import * as p from '../fixtures/parts.js'
-import { cell, found, judged, severities } from './build.js'
+import { cell, found, judged, plain, severities } from './build.js'
 
 const gone = (sqlstate: string, ...objects: string[]): PgError => ({
   sqlstate,
@@ -49,6 +49,27 @@ describe('a column that is dropped', () => {
     expect(found(one, 'contract-step')[0]?.title).toContain('orders.note')
     expect(found(one, 'contract-step')[0]?.evidence.join(' ')).toContain('origin/main')
     expect(one.verdict).toBe('warn')
+  })
+
+  it('is blamed on the statement that drops it, not on the last of its transaction', () => {
+    const drop = p.statement('1.sql', 2, 4, 'AlterTableStmt', 'alter table only public.orders drop column note cascade')
+    const last = p.statement('1.sql', 3, 9, 'IndexStmt', 'create index on orders (id)')
+    const name = 'orders: read by id'
+    const one = judged({
+      statements: [plain, drop, last],
+      recording: { operations: [operation()], takenAway: column(null) },
+      quiet: {
+        states: [
+          { id: 'before', label: 'before', kind: 'before', statement: null },
+          { id: 'T1', label: 'after 1.sql:9', kind: 'after', statement: last.id },
+        ],
+        compat: [
+          cell('old', name, 'before'),
+          { ...cell('old', name, 'T1'), fresh: { ok: false, error: gone('42703', 'note') } },
+        ],
+      },
+    })
+    expect(found(one, 'contract-step')[0]?.at).toMatchObject({ line: 4, statement: drop.id })
   })
 
   it('fails when its code names it, and says where', () => {

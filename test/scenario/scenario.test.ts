@@ -364,12 +364,17 @@ describe('what is wrong is said with file and line', () => {
     ],
     [
       'a ref without a file',
-      { 'old.sql': null, 'new.sql': null, ...settings("{ traffic: { oldRef: 'main' } }") },
+      { 'old.sql': null, ...settings("{ traffic: { oldRef: 'main' } }") },
       'scenario.ts: traffic.oldRef needs traffic.module or traffic.old',
     ],
     [
       'a ref that git does not know',
       settings("{ traffic: { oldRef: 'no-such-ref' } }"),
+      'scenario.ts: traffic.oldRef: git does not know no-such-ref here',
+    ],
+    [
+      'a ref that git does not know, for derived traffic',
+      { 'old.sql': null, 'new.sql': null, ...settings("{ traffic: { oldRef: 'no-such-ref' } }") },
       'scenario.ts: traffic.oldRef: git does not know no-such-ref here',
     ],
     [

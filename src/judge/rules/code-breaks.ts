@@ -1,7 +1,7 @@
 import type { CompatCell, Finding, PgError, SchemaState } from '../../recording.js'
 import type { Facts } from '../facts.js'
 import { count, finding } from '../words.js'
-import { nameOf, takenFrom, type TakenAway } from './contract.js'
+import { droppedBy, nameOf, takenFrom, type TakenAway } from './contract.js'
 
 /** SQLSTATEs that come and go by themselves: timeouts, deadlocks, serialisation, resources, lost connections. */
 const TRANSIENT = /^(08|40|53|57|58|XX)|^55P03$/
@@ -109,12 +109,12 @@ function mayBreak(facts: Facts, group: readonly Broken[], first: Broken, taken: 
     {
       evidence: [
         ref === null
-          ? "The running release's code could not be looked at (there is no git ref to compare with)."
+          ? 'Whether the code of the running release names it could not be looked at: name its git ref (traffic.oldRef).'
           : `In the code of the running release (${ref}) no file that names ${taken.table} names ${taken.column ?? 'it'}.`,
         `Derived traffic, which lists every column, fails from the state "${first.state.label}" on: ${names.join(', ')}.`,
         underTraffic(facts, names, first.error.sqlstate),
       ],
-      at: facts.at(first.state.statement),
+      at: facts.at(droppedBy(facts.recording, taken) ?? first.state.statement),
       relation: taken.table,
       advice: {
         text: 'Make sure that the release which runs now neither selects nor writes it (an ORM selects every column of its schema): deploy that release first, then drop.',

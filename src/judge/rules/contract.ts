@@ -3,6 +3,7 @@
  * running release still knows a column that is dropped is for its code to tell (DESIGN section 6).
  */
 import type { OperationInfo, PgError, Recording } from '../../recording.js'
+import { parseSql, SqlSyntaxError, walk } from '../../sql/parser.js'
 
 /** A column, or with `column` null a table, that the migration drops. */
 export type TakenAway = NonNullable<Recording['takenAway']>['objects'][number]
@@ -36,3 +37,26 @@ export function takenFrom(
 }
 
 export const nameOf = ({ table, column }: TakenAway): string => (column === null ? table : `${table}.${column}`)
+
+/** The statement that drops it; null when that cannot be told from the text. */
+export function droppedBy(recording: Recording, taken: TakenAway): string | null {
+  const statements = recording.migrations.flatMap((file) => file.statements)
+  return statements.find(({ sql }) => drops(sql, taken))?.id ?? null
+}
+
+function drops(sql: string, { table, column }: TakenAway): boolean {
+  let found = false
+  try {
+    for (const { node } of parseSql(sql))
+      walk(node, (kind, fields) => {
+        if (column !== null) found ||= fields['subtype'] === 'AT_DropColumn' && fields['name'] === column
+        else if (kind === 'DropStmt')
+          walk(fields['objects'], (_, inner) => {
+            found ||= inner['sval'] === bare(table)
+          })
+      })
+  } catch (error) {
+    if (!(error instanceof SqlSyntaxError)) throw error
+  }
+  return found
+}

@@ -1,5 +1,6 @@
 import type { Finding, PlanChange, PlanComparison, PlanNode, QueryTiming } from '../../recording.js'
 import { formatCount } from '../../units.js'
+import { quoteQualified } from '../../sql/identifiers.js'
 import type { Facts } from '../facts.js'
 import { count, finding, ms, operationsInWords } from '../words.js'
 
@@ -31,9 +32,7 @@ export function plansChange(facts: Facts): Finding[] {
   const relations = [...new Set(scans.filter((scan) => scan.lasts).map((scan) => scan.relation))]
   const warned = new Set(scans.filter((scan) => scan.lasts).map((scan) => scan.plan))
   const others = timings.flatMap((timing) =>
-    timing.plans.flatMap((plan) =>
-      !warned.has(plan) && plan.changes.length + plan.lasting.length > 0 ? [{ timing, plan }] : [],
-    ),
+    timing.plans.flatMap((plan) => (warned.has(plan) ? [] : [{ timing, plan: worthTelling(facts, plan) }])),
   )
   return [
     ...relations.map((relation) =>
@@ -45,6 +44,19 @@ export function plansChange(facts: Facts): Finding[] {
     ),
     ...otherFindings(others),
   ]
+}
+
+/** A table of a few pages is read this way or that as its dead rows come and go: whatever the plan, it costs nothing. */
+const FEW_ROWS = 1_000
+
+/** Without what is about small tables, unless an index of them is gone. */
+function worthTelling(facts: Facts, plan: PlanComparison): PlanComparison {
+  const tells = ({ kind, relation }: PlanChange): boolean => {
+    if (kind === 'index gone' || relation === null) return true
+    const here = facts.rowsHere(relation)
+    return here === null || here >= FEW_ROWS || (facts.productionRows(relation) ?? 0) >= FEW_ROWS
+  }
+  return { ...plan, changes: plan.changes.filter(tells), lasting: plan.lasting.filter(tells) }
 }
 
 /** Sequential scans that the statement had not before: in the lasting plan where that is known. */
@@ -146,7 +158,7 @@ function otherFindings(others: readonly Other[]): Finding[] {
   return [
     ...made(passing, 'Until autovacuum has been there, other plans than before: %', {
       text: 'End the migration with ANALYZE of what it changed; a large table waits long for autovacuum.',
-      sql: tables.length > 0 ? tables.map((table) => `ANALYZE ${table};`).join('\n') : null,
+      sql: tables.length > 0 ? tables.map((table) => `ANALYZE ${quoteQualified(table)};`).join('\n') : null,
     }),
     ...made(lasting, 'Other plans than before the migration: %', null),
   ]

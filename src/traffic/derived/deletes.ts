@@ -1,8 +1,8 @@
 /** Deletes that leave the data as it was: what goes comes back, or was only just made, in one transaction. */
-import type { ColumnShape, SchemaShape, TableShape } from '../../values/types.js'
-import type { Random } from '../random.js'
+import type { SchemaShape, TableShape } from '../../values/types.js'
 import { columnOf, isFresh, isServerMade, referrers } from './columns.js'
 import { hasDeferrableKey, insertText } from './inserts.js'
+import { newNumber, numberRange } from './numbers.js'
 import { condition, locator, type Locator, type Rows } from './rows.js'
 import { allColumns, statement } from './statement.js'
 import type { Draft, Drafts } from './types.js'
@@ -19,7 +19,7 @@ export function deleteDraft(shape: SchemaShape, table: TableShape, rows: Rows): 
   if (referring.length === 0) return { drafts: [again(table, by, rows)], leftOut: [] }
   const reason = `${referring[0]?.name ?? ''} refers to it`
   const numbers = by.columns.flatMap((column) => columnOf(table, column) ?? [])
-  const known = numbers.every((column) => !isServerMade(column) || range(column) !== null)
+  const known = numbers.every((column) => !isServerMade(column) || numberRange(column) !== null)
   // A row that is not inserted, because one like it is there, must not be deleted either.
   if (by.where !== null || !known || !table.keys.every((key) => isFresh(table, key)))
     return { drafts: [], leftOut: [{ name, reason }] }
@@ -50,7 +50,7 @@ function again(table: TableShape, by: Locator, rows: Rows): Draft {
       const found: Record<string, string | null> = { ...rows.existing(table, by.columns, random) }
       // Nobody but the server makes these: without a row that could be deleted, the number is one of its own.
       for (const column of table.columns)
-        if (isServerMade(column) && range(column) !== null) found[column.name] ??= number(column, random)
+        if (isServerMade(column) && numberRange(column) !== null) found[column.name] ??= newNumber(column, random)
       return { key: found, again: rows.whole(table, columns, found, random) }
     },
   }
@@ -72,21 +72,8 @@ function passing(table: TableShape, by: Locator, rows: Rows): Draft {
     writes: [],
     draw(random) {
       const row: Record<string, string | null> = { ...rows.maker.row(table, random) }
-      for (const column of numbered) row[column.name] = number(column, random)
+      for (const column of numbered) row[column.name] = newNumber(column, random)
       return { new: row, key: row }
     },
   }
-}
-
-/** Far above what a sequence has given out, and within the type. */
-function range({ type }: ColumnShape): readonly [number, number] | null {
-  if (type.base === 'int2') return [30_000, 32_767]
-  if (type.base === 'int4') return [1_600_000_000, 2_100_000_000]
-  if (type.base === 'int8') return [4e15, 9e15]
-  return null
-}
-
-function number(column: ColumnShape, random: Random): string {
-  const [from, to] = range(column) ?? [0, 0]
-  return String(random.int(from, to))
 }

@@ -90,7 +90,7 @@ function draftsOf(shape: SchemaShape, asked: readonly TableShape[], table: Table
     found.leftOut.push({ name: 'insert', reason: 'it has no partition that would take a row' })
     return found
   }
-  add('insert', first([insert, 'INSERT']), () => ({ drafts: [insertDraft(table, rows)], leftOut: [] }))
+  add('insert', first([insert, 'INSERT']), () => ({ drafts: [insertDraft(table, asked, rows)], leftOut: [] }))
   if (insert && update && select) add('upsert', null, () => upsertDraft(shape, table, rows))
   if (insert && select) add('delete', first([remove, 'DELETE']), () => deleteDraft(shape, table, rows))
   return found

@@ -3,6 +3,7 @@ import { quoteName } from '../../sql/identifiers.js'
 import type { ColumnShape, KeyShape, Row, SchemaShape, TableShape } from '../../values/types.js'
 import type { Random } from '../random.js'
 import { columnOf, isFresh, isInKey, isServerMade, makesNew, plainColumns, updatableColumns } from './columns.js'
+import { drawFamily, familyOf, membersOf } from './parents.js'
 import type { Rows } from './rows.js'
 import { allColumns, columnList, statement, type Source, type Statement } from './statement.js'
 import type { Draft, Drafts } from './types.js'
@@ -36,20 +37,31 @@ export const hasDeferrableKey = (table: TableShape): boolean => table.keys.some(
 export const returning = (table: TableShape): string =>
   table.may.select ? ` returning ${columnList(allColumns(table))}` : ''
 
-export function insertDraft(table: TableShape, rows: Rows): Draft {
+/** `tables` are those that a row may be made in so that another can refer to it. */
+export function insertDraft(table: TableShape, tables: readonly TableShape[], rows: Rows): Draft {
   // A row for the same pair of references is there already now and then, and applications expect that.
   const mayMeet = !hasDeferrableKey(table) && table.keys.some((key) => !isFresh(table, key))
+  const conflict = mayMeet ? ' on conflict do nothing' : ''
+  const family = mayMeet ? familyOf(table, tables) : null
+  const members = family === null ? [] : membersOf(family).slice(0, -1)
   return {
     table,
     does: 'insert',
     name: 'insert',
-    transaction: false,
+    transaction: members.length > 0,
     statements: [
-      statement((p) => `${insertText(table, 'new', p)}${mayMeet ? ' on conflict do nothing' : ''}${returning(table)}`),
+      ...members.map((member) => statement((p) => insertText(member.table, member.source, p, member.given))),
+      statement((p) => `${insertText(table, 'new', p)}${conflict}${returning(table)}`),
     ],
     reads: table.may.select ? [{ table: table.name, columns: allColumns(table) }] : [],
-    writes: [{ table: table.name, columns: written(table) }],
-    draw: (random) => ({ new: mayMeet ? rows.newOrThere(table, random) : rows.maker.row(table, random) }),
+    writes: [...members.map((member) => member.table), table].map((one) => ({
+      table: one.name,
+      columns: written(one),
+    })),
+    draw(random) {
+      if (family !== null) return drawFamily(family, rows, random)
+      return { new: mayMeet ? rows.newOrThere(table, random) : rows.maker.row(table, random) }
+    },
   }
 }
 

@@ -2,7 +2,7 @@
 import { quoteName } from '../../sql/identifiers.js'
 import { CannotMake, type ColumnShape, type Row, type TableShape, type ValueMaker } from '../../values/types.js'
 import type { Random } from '../random.js'
-import { columnOf, isComparable, isServerMade, plainColumns } from './columns.js'
+import { columnOf, isComparable, isInKey, isServerMade, makesNew, plainColumns } from './columns.js'
 import { castTo, type Statement } from './statement.js'
 
 /**
@@ -111,6 +111,24 @@ export class Rows {
       if (there === null) throw error
       const columns = table.columns.filter((column) => !isServerMade(column)).map(({ name }) => name)
       return this.whole(table, columns, there, random)
+    }
+  }
+
+  /** A new row; where references are used up, one that is there with its other keys made new. */
+  renewed(table: TableShape, random: Random): Row {
+    try {
+      return this.maker.row(table, random)
+    } catch (error) {
+      if (!(error instanceof CannotMake)) throw error
+      const there = this.maker.existing(table, random)
+      if (there === null) throw error
+      const made: Record<string, string | null> = { ...there }
+      for (const column of table.columns) {
+        if (isServerMade(column)) continue
+        if (made[column.name] !== undefined && !(isInKey(table, column.name) && makesNew(table, column.name))) continue
+        made[column.name] = this.maker.value(table, column, random, { unique: isInKey(table, column.name), row: made })
+      }
+      return made
     }
   }
 

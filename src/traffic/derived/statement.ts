@@ -3,9 +3,12 @@ import { quoteName } from '../../sql/identifiers.js'
 import type { TypeShape, Row, TableShape } from '../../values/types.js'
 import type { BoundStatement } from '../operation.js'
 
-/** Rows that the values of one run come from: `key` finds a row, `new` is written, `again` restores one. */
-export type Source = 'key' | 'new' | 'again'
-export type Drawn = Partial<Record<Source, Row>>
+/**
+ * Rows that the values of one run come from, by name: `key` finds a row, `new` is written, `again` restores one, others are
+ * written for `new` to refer to.
+ */
+export type Source = string
+export type Drawn = Readonly<Partial<Record<Source, Row>>>
 
 export class Statement {
   readonly #parameters: { source: Source; column: string }[] = []

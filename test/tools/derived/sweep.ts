@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { startClock, sleep } from '../../../src/clock.js'
 import { grantApp } from '../../../src/branches/index.js'
 import { connect as connectTo, disconnect, sendTextAsItIs, type Sql } from '../../../src/pg/connect.js'
+import { statementFacts } from '../../../src/sql/split.js'
 import { finishSeed } from '../../../src/seeds/index.js'
 import { fillFromSchema } from '../../../src/seeds/generated/index.js'
 import {
@@ -201,7 +202,8 @@ async function effects(sql: Sql, operations: readonly DerivedOperation[], variab
       await sql.unsafe('begin').simple()
       try {
         for (const step of operation.bind(variables, new Random(99).fork(operation.name).fork(run)))
-          if (step.kind === 'statement') rows += (await sql.unsafe(step.bound.text, step.bound.params)).count
+          if (step.kind === 'statement' && statementFacts(step.bound.text).transaction === null)
+            rows = (await sql.unsafe(step.bound.text, step.bound.params)).count
       } catch {
         // Counted where it is tried and played.
       }
