@@ -4,6 +4,7 @@ import type { Sql } from '../pg/connect.js'
 import type { Scenario } from '../scenario.js'
 import { fillFromSchema } from '../seeds/generated/index.js'
 import { plural } from '../units.js'
+import { touchedTables } from '../values/touched.js'
 import { readShape } from '../values/read-shape.js'
 
 /** Rows made of nothing but the schema, for tables that have none. */
@@ -22,6 +23,11 @@ export async function generate(
     admin,
     shape,
     rows: scenario.rows,
+    // What the migration works on must not be small.
+    large: touchedTables(
+      scenario.migrations.flatMap((file) => file.statements.map(({ sql }) => sql)),
+      shape,
+    ),
     seedNumber: scenario.seedNumber,
     exclude: ({ schema, bare }) => journal.has(`${schema}.${bare}`),
     onProgress: ({ table }) => {

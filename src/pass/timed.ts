@@ -139,7 +139,7 @@ class Timed {
       random: random.fork(release),
       // Instances of the new release are young: they prepare what they use when they use it.
       warm: release === 'old',
-      nominalPerSecond: input.rate,
+      nominalPerSecond: Math.max(input.rate, input.ramp?.fromPerSecond ?? 0),
       ...(manners ? { ...manners, retries: manners.retries.tries > 0 ? manners.retries : null } : {}),
     })
     const programs: ProgramSource[] = []
@@ -239,8 +239,7 @@ class Timed {
   ): Promise<void> {
     if (this.#input.signal.aborted) return
     this.#input.emit({ type: 'phase', pass: this.#hooks.pass, phase: name, lengthMs })
-    const startMs = this.#clock.nowMs()
-    traffic.phase(name)
+    const startMs = traffic.phase(name, lengthMs)
     for (const release of ['old', 'new'] as const) this.#setRate(traffic, release, rates[release], startMs, lengthMs)
     await Promise.all([sleep(lengthMs, this.#input.signal), meanwhile?.()])
     this.#phases.push({ name, startMs, endMs: this.#clock.nowMs() })
@@ -258,8 +257,7 @@ class Timed {
   async #migrate(traffic: Traffic, migration: RunningMigration, sampler: Sampler): Promise<MigrationTrace> {
     const input = this.#input
     input.emit({ type: 'phase', pass: this.#hooks.pass, phase: 'migrate', lengthMs: null })
-    const startMs = this.#clock.nowMs()
-    traffic.phase('migrate')
+    const startMs = traffic.phase('migrate')
     this.#setRate(traffic, 'old', [input.rate, input.rate], startMs, 0)
     const canary = this.#hooks.newRelease ? input.rate * CANARY : 0
     traffic.setRate('new', canary, canary, 0)

@@ -43,7 +43,13 @@ export class Watch {
     this.#finished++
     if (done.sqlstate !== null) this.#errors++
     if (done.pid !== null)
-      this.pids.ended({ ...done, pid: done.pid, failed: done.sqlstate !== null && gaveUp(done.sqlstate) })
+      // It has the connection since then: what it waited for before is no lock.
+      this.pids.ended({
+        ...done,
+        startMs: done.takenMs,
+        pid: done.pid,
+        failed: done.sqlstate !== null && gaveUp(done.sqlstate),
+      })
   }
 
   /** Looks from now on. */

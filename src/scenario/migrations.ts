@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { RehearsalError } from '../errors.js'
 import type { MigrationFile, TransactionMode } from '../recording.js'
 import { kindOf, readMigration, type Folder } from './files.js'
-import { resolvePending, type PendingFiles, type PendingInput } from './pending.js'
+import { resolvePending, saysWhatIsApplied, type PendingFiles, type PendingInput } from './pending.js'
 import type { ScenarioSettings } from './schema.js'
 
 export interface Migrations {
@@ -70,7 +70,7 @@ async function wantedNames(
   names: readonly string[],
   { path, folder, usually, ...input }: Wanted,
 ): Promise<{ wanted: Set<string>; by: string | null }> {
-  const known = input.given !== undefined || input.since !== undefined || input.profile !== null
+  const known = input.given !== undefined || input.since !== undefined || (await saysWhatIsApplied(input.profile))
   if (usually === 'all' && !known) return { wanted: new Set(names), by: null }
   const found: PendingFiles = await resolvePending({
     ...input,

@@ -118,6 +118,9 @@ async function byBase(input: PendingInput, base: Base): Promise<PendingFiles> {
   return split(input, (file) => !there.has(file.path), `git: migrations that are not in ${base.label}`)
 }
 
+export const saysWhatIsApplied = async (profile: PendingInput['profile']): Promise<boolean> =>
+  profile !== null && (await readProfile(profile.path, profile.shown)) !== null
+
 /** null when it does not say what is applied. */
 async function readProfile(path: string, shown: string): Promise<Set<string> | null> {
   let value: unknown

@@ -22,7 +22,7 @@ import { plural } from '../units.js'
 import { learn, type Known } from './learn.js'
 import { derived, fromProduction, type Made } from './make.js'
 import { dropped, takenAway } from './taken-away.js'
-import { touchedTables } from './touched.js'
+import { touchedTables } from '../values/touched.js'
 
 export interface SupplyOptions {
   branch: Branch

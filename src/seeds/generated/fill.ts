@@ -19,6 +19,8 @@ export interface FillFromSchemaOptions {
   shape: SchemaShape
   /** Rows of tables that nothing refers to. */
   rows: number
+  /** Tables that get all of `rows`, although others refer to them. */
+  large?: ReadonlySet<string>
   /** Same number and same schema, same rows. */
   seedNumber: number
   /** Tables that must stay as they are, a migration tool's journal for one. */
@@ -58,7 +60,7 @@ async function fillTables(options: FillFromSchemaOptions): Promise<GeneratedFill
   const wanted: TableShape[] = []
   for (const table of all) if (!exclude(table) && (await isEmpty(admin, table))) wanted.push(table)
   const order = fillOrder(wanted)
-  const counts = rowCounts(wanted, order, options.rows)
+  const counts = rowCounts(wanted, order, options.rows, options.large)
   const words = createPools(seedNumber)
   const keys = new LoadedKeys()
   const referring = (table: TableShape): ForeignKeyShape[] =>

@@ -78,8 +78,16 @@ function smallestCircle(tables: readonly TableShape[], needs: (table: TableShape
   return tables.filter(({ name }) => first && (reach.get(first.name)?.has(name) ?? false))
 }
 
-/** Rows by how many tables deep others build on the table: all for the outermost, a tenth less for each level below. */
-export function rowCounts(tables: readonly TableShape[], order: FillOrder, rows: number): Map<string, number> {
+/**
+ * Rows by how many tables deep others build on the table: all for the outermost and for `large` ones, a tenth less for each
+ * level below.
+ */
+export function rowCounts(
+  tables: readonly TableShape[],
+  order: FillOrder,
+  rows: number,
+  large: ReadonlySet<string> = new Set(),
+): Map<string, number> {
   const level = new Map(tables.map(({ name }) => [name, 0]))
   const opened = new Set(order.later.map(({ foreignKey }) => foreignKey))
   for (const { tables: together } of [...order.steps].reverse())
@@ -91,7 +99,7 @@ export function rowCounts(tables: readonly TableShape[], order: FillOrder, rows:
       }
   return new Map(
     tables.map(({ name }) => {
-      const share = Math.round(rows / SHARE_PER_LEVEL ** (level.get(name) ?? 0))
+      const share = large.has(name) ? rows : Math.round(rows / SHARE_PER_LEVEL ** (level.get(name) ?? 0))
       return [name, Math.max(share, Math.min(LEAST_ROWS, rows))]
     }),
   )

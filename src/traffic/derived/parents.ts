@@ -80,6 +80,8 @@ export function drawFamily(family: Family, rows: Rows, random: Random): Drawn {
     for (const column of table.columns) if (given.has(column.name)) row[column.name] = newNumber(column, own)
     for (const { foreignKey, family: parent } of parents) {
       const above = draw(parent, random.fork(parent.source))
+      // NULL refers to nothing, and a CHECK may want just that.
+      if (foreignKey.columns.some((name) => row[name] === null)) continue
       for (const [i, name] of foreignKey.columns.entries()) row[name] = above[foreignKey.targetColumns[i] ?? ''] ?? null
     }
     drawn[source] = row

@@ -104,15 +104,24 @@ function filter(
 }
 
 function search(table: TableShape, rows: Rows, column: ColumnShape, compare: Compare): Draft {
-  const { name } = column
-  return read(
+  const { name, type } = column
+  const draft = read(
     table,
     rows,
     'filter',
     `search ${name}`,
     [name],
-    (p) => `where ${compare(quoteName(name), castTo(p('key', name), column.type))}${orderBy(table, [])} limit ${PAGE}`,
+    (p) => `where ${compare(quoteName(name), castTo(p('key', name), type))}${orderBy(table, [])} limit ${PAGE}`,
   )
+  if (type.base !== 'tsvector') return draft
+  return {
+    ...draft,
+    draw(random) {
+      const key = draft.draw(random).key ?? {}
+      // People search for a word, not for the positions of all of them.
+      return { key: { ...key, [name]: /'((?:[^']|'')+)'/.exec(key[name] ?? '')?.[1] ?? null } }
+    },
+  }
 }
 
 /** How a column is asked for so that an index of this kind serves; null when that is not known. */

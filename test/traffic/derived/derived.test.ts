@@ -137,6 +137,15 @@ describe('what is derived', () => {
     expect(operations.some(({ name }) => name === 'orders/delete and insert again')).toBe(false)
   })
 
+  test('where every row has its one child already, both are made in one transaction', () => {
+    const { operations } = derive()
+    expect(named(operations, 'invoices/insert').statementTexts).toEqual([
+      expect.stringMatching(/^insert into public\.orders \(id, .*\) overriding system value values \(\$1, /),
+      expect.stringMatching(/^insert into public\.invoices \(order_id, number, words\) values \(\$1, \$2, default\) /),
+    ])
+    expect(named(operations, 'invoices/insert').normalisedSql.at(0)).toBe('begin')
+  })
+
   test('tables without a primary key, and of keys alone', () => {
     const { operations } = derive()
     expect(sqlOf(operations, 'log_lines/list')).toMatch(/ from public\.log_lines limit 50$/)
@@ -171,7 +180,7 @@ describe('what is derived', () => {
         },
       ]),
     )
-    expect(tables).toEqual({ all: 9, read: 8, inserted: 6, updated: 8 })
+    expect(tables).toEqual({ all: 10, read: 9, inserted: 7, updated: 9 })
   })
 
   test('names are those of script headers, each once, and every statement parses', () => {
@@ -237,7 +246,7 @@ describe('weights', () => {
       list.filter((one) => one.table === table).map(({ name }) => name)
     expect(of(operations, 'orders')).toEqual(of(whole, 'orders'))
     expect(of(operations, 'notes')).toEqual(['notes/read by id', 'notes/update status', 'notes/insert'])
-    expect(leftOut.at(-1)?.what).toBe(`${whole.length - operations.length} operations on 8 tables`)
+    expect(leftOut.at(-1)?.what).toBe(`${whole.length - operations.length} operations on 9 tables`)
   })
 })
 
@@ -274,6 +283,8 @@ describe('values', () => {
     expect(await run('orders/read by id')).toEqual([1])
     expect(await run('customers/read by email')).toEqual([1])
     expect((await run('orders/search tags'))[0]).toBeGreaterThan(0)
+    expect((await run('invoices/search words'))[0]).toBeGreaterThan(0)
+    expect((await run('invoices/insert')).slice(1, 3)).toEqual([1, 1])
     expect(await run('orders/update status')).toEqual([1])
     expect(await run('log_lines/update json')).toEqual([1])
     const notes = async (): Promise<unknown> => [...(await admin.unsafe('select * from notes order by id'))]

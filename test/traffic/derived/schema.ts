@@ -35,6 +35,12 @@ export const SHOP = `
     order_id bigint not null references orders (id) on delete cascade,
     primary key (customer_id, order_id)
   );
+  create table invoices (
+    order_id bigint primary key references orders (id),
+    number text not null unique,
+    words tsvector generated always as (to_tsvector('simple', number)) stored
+  );
+  create index on invoices using gin (words);
   create table log_lines (
     at timestamptz not null default now(),
     level text not null,
@@ -67,6 +73,7 @@ export const ROWS = `
     from generate_series(1, 200) i;
   insert into order_items select i, l, l from generate_series(1, 200) i, generate_series(1, 2) l;
   insert into labels select c.id, o.id from customers c join orders o on o.customer_id = c.id;
+  insert into invoices select i, 'invoice ' || i from generate_series(1, 200) i;
   insert into log_lines select now() - i * interval '1 min', 'info', '{}' from generate_series(1, 100) i;
   insert into notes (title, slug, body) select 'Title ' || i, 'Slug-' || i, repeat('x', 9 * i) from generate_series(1, 100) i;
   insert into app."Odd Names" select i, 's' || i from generate_series(1, 20) i;

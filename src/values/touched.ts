@@ -1,7 +1,7 @@
 /** Which tables the pending migrations name, read from the parse tree. Pure. */
 import { qualified } from '../pg/catalog.js'
 import { parseSql, SqlSyntaxError, walk } from '../sql/parser.js'
-import type { SchemaShape } from '../values/types.js'
+import type { SchemaShape } from './types.js'
 
 /** Names as in the recording. An index stands for its table. What does not parse names nothing. */
 export function touchedTables(texts: readonly string[], shape: SchemaShape): Set<string> {
