@@ -172,15 +172,16 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
   // Running out of file descriptors, say: who could not be let in finds out for himself.
   server.on('error', () => undefined)
 
-  const busy = (): Live[] => [...live].filter(({ session }) => session.underWay.length > 0)
+  /**
+   * A request that overtakes the statement does nothing, and a backend does not notice that its client is gone: what is
+   * under way now is canceled again until it is over, for a second at most.
+   */
   const cancelAll = async (): Promise<void> => {
-    await Promise.allSettled(busy().map(({ raw }) => cancelBackend(upstream, raw.pid, raw.key)))
-  }
-  /** A request that overtakes the statement does nothing, and a backend does not notice that its client is gone: so again. */
-  const cancelUntilIdle = async (): Promise<void> => {
-    for (let waitMs = 10; busy().length > 0 && waitMs < 1_000; waitMs *= 2) {
-      await cancelAll()
-      await sleep(waitMs)
+    const all = [...live].flatMap((one) => one.session.underWay.slice(0, 1).map((exchange) => ({ ...one, exchange })))
+    const left = (): typeof all => all.filter(({ session, exchange }) => session.underWay[0] === exchange)
+    for (let waitMs = 10; left().length > 0 && waitMs < 1_000; waitMs *= 2) {
+      await Promise.allSettled(left().map(({ raw }) => cancelBackend(upstream, raw.pid, raw.key)))
+      await sleep(left().length > 0 ? waitMs : 0)
     }
   }
 
@@ -188,7 +189,7 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
   const close = async (): Promise<void> => {
     isClosing = true
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-    await cancelUntilIdle()
+    await cancelAll()
     const ended = [...live].map(({ link }) => link.closed)
     for (const { link } of live) link.destroy('the rehearsal ended it')
     stop.abort()
