@@ -10,6 +10,7 @@ export {
 export { defineSeed, type Seed } from './seeds/index.js'
 export { defineTraffic } from './traffic/define.js'
 export { rehearse, type RehearseOptions } from './rehearse.js'
+export { PROFILE_STATEMENTS_SQL } from './profile/index.js'
 export { judge } from './judge/index.js'
 export { renderers, type Format } from './report/index.js'
 export { parseRecording } from './read-recording.js'

@@ -6,6 +6,7 @@ import { code, details, fenced, plain, table } from './markdown-text.js'
 import { timingsMarkdown } from './markdown-timings.js'
 import { outcomeWords } from './sections/statements.js'
 import { shorten, visibleDeep } from './text.js'
+import { trafficLine } from './traffic-words.js'
 import { endings, NOTE_WORDS, notePlace, noteStatus, raceSentence, raceStatus, toolWords } from './tool-words.js'
 import * as u from '../units.js'
 import { blocksWords, markOf, notMeasured, placeOf, type View, viewOf, worstFirst } from './view.js'
@@ -78,6 +79,11 @@ const tool = (view: View): string | null => {
 
 const race = ({ race: one }: View): string | null =>
   one === null ? null : `Two migrators at once: ${markOf(raceStatus(one)).sign} ${sentence(raceSentence(one))}`
+
+const traffic = ({ report }: View): string | null => {
+  const line = trafficLine(report)
+  return line === null ? null : `Traffic: ${sentence(line)}`
+}
 
 const statements = (view: View): string =>
   details(
@@ -196,6 +202,7 @@ export const markdown = (report: Report): string => {
     `${code(shorten(recording.name, 120))}${recording.stopped === null ? '' : ` · not complete: ${sentence(recording.stopped.message)}`}`,
     tool(view),
     race(view),
+    traffic(view),
     view.report.budgets.length === 0 ? 'No limit was judged: nothing was measured.' : limits(view),
     disturbancesMarkdown(view),
     ...findings.map((one) => finding(view, one)),

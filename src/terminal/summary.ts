@@ -2,6 +2,7 @@
 import type { BudgetResult, Finding, Report } from '../recording.js'
 import { formatCount, formatLimit, formatMeasured, formatRange } from '../units.js'
 import { disturbanceLine, disturbanceRow } from '../report/disturbance-words.js'
+import { trafficLine } from '../report/traffic-words.js'
 import { markOf, worstFirst } from '../report/view.js'
 import { columns, cut, cutLeft, type Colour, padEnd, padStart, paint, printable, type Style, wrap } from './text.js'
 
@@ -107,14 +108,22 @@ const shortened = (lines: readonly string[], style: Style): string[] =>
         `${(lines[MOST_LINES - 1] ?? '').replace(/.{0,3}$/, '')}${style.ascii ? '...' : '…'}`,
       ]
 
+/** Where the traffic comes from, where it was not declared. */
+const trafficLines = (report: Report, width: number, style: Style): string[] => {
+  if (report.recording.traffic.every(({ source }) => source === 'declared')) return []
+  const line = trafficLine(report)
+  return line === null ? [] : dim(`Traffic: ${line}`, width, style)
+}
+
+const dim = (line: string, width: number, style: Style): string[] =>
+  wrap(printable(line, style), width - 4, '').map((part, i) => paint(`${i === 0 ? '  ' : '    '}${part}`, 'dim', style))
+
 /** The migration tool and how it is known what is pending; what it hides is among the findings. */
 const toolLines = (report: Report, width: number, style: Style): string[] => {
   const { tool } = report.recording
   if (tool === null) return []
   const line = `${tool.title}${tool.how === 'replay' ? ', replayed' : ''}; pending: ${tool.pendingBy}`
-  return wrap(printable(line, style), width - 4, '').map((part, i) =>
-    paint(`${i === 0 ? '  ' : '    '}${part}`, 'dim', style),
-  )
+  return dim(line, width, style)
 }
 
 /** What else went on while the migration ran, one line each. */
@@ -147,7 +156,7 @@ export const summary = (report: Report, options: SummaryOptions): string => {
   const shown = findings.slice(0, MOST)
   const blocks = [
     [`${paint(lead, COLOUR[report.verdict] ?? null, style)}  ${named}`.trimEnd(), ...rest],
-    toolLines(report, width, style),
+    [...toolLines(report, width, style), ...trafficLines(report, width, style)],
     limitLines(report.budgets, width, style),
     disturbanceLines(report, width, style),
     shown.flatMap((finding, i) => [...(i === 0 ? [] : ['']), ...findingLines(finding, width, style)]),

@@ -1,28 +1,8 @@
 import type { ProgramRun, TimedPass, TrafficOrigin } from '../../recording.js'
+import { originSentences } from '../traffic-words.js'
 import { Num, Table } from '../ui.js'
-import { formatCount, formatMs, formatShare, plural } from '../../units.js'
+import { formatCount, formatMs, plural } from '../../units.js'
 import type { View } from '../view.js'
-
-/** What the traffic stands for, in sentences. */
-export function originSentences(origin: TrafficOrigin): string[] {
-  const { tables, columns, coverage } = origin
-  return [
-    `${origin.text}.`,
-    ...(tables === null
-      ? []
-      : [
-          `Of ${plural(tables.all, 'table')}, ${formatCount(tables.read)} are read, ${formatCount(tables.inserted)} inserted into and ${formatCount(tables.updated)} updated.`,
-        ]),
-    ...(columns === null
-      ? []
-      : [`${formatCount(columns.touched)} of ${plural(columns.all, 'column')} are named by an operation.`]),
-    ...(coverage === null || coverage.calls === 0
-      ? []
-      : [
-          `${formatShare(coverage.callsPlayed / coverage.calls)} of production's calls, ${formatCount(coverage.statementsPlayed)} of ${plural(coverage.statements, 'statement')}.`,
-        ]),
-  ]
-}
 
 const MOST_LEFT_OUT = 60
 
@@ -66,21 +46,6 @@ export const Origins = (props: { view: View }) => {
       ))}
     </>
   )
-}
-
-/** How the application was made to treat its connections, in one sentence; null where nothing was said about it. */
-export function mannersSentence({ manners }: Pick<TimedPass, 'manners'>): string | null {
-  if (manners === null) return null
-  const { queueTimeoutMs, pooling, retries, retryOn, settings } = manners
-  const parts = [
-    ...(queueTimeoutMs === null
-      ? []
-      : [`a request gives up after waiting ${formatMs(queueTimeoutMs)} for a connection`]),
-    ...(pooling === 'transaction' ? ['a pooler gives each transaction another session'] : []),
-    ...(retries === 0 ? [] : [`${retryOn.join(' and ')} are tried again, ${plural(retries, 'time')} at most`]),
-    ...Object.entries(settings).map(([name, value]) => `${name} = ${value}`),
-  ]
-  return parts.length === 0 ? null : `The application's manners: ${parts.join('; ')}.`
 }
 
 const endOf = (run: ProgramRun): string =>

@@ -3,7 +3,8 @@ import { PhaseName } from '../../recording.js'
 import { Nothing, Num, Table } from '../ui.js'
 import { formatCount, formatMs, formatShare, plural } from '../../units.js'
 import { phaseWord, type View } from '../view.js'
-import { mannersSentence, Origins, Programs } from './traffic-origin.js'
+import { mannersSentence } from '../traffic-words.js'
+import { Origins, Programs } from './traffic-origin.js'
 
 /** Rows by release and operation, phases in their order; phases without any arrival are left away. */
 const groups = (timed: TimedPass): { release: string; operation: string; rows: TrafficRow[] }[] =>
