@@ -20,6 +20,7 @@ export function blank(scenario: Scenario): Recording {
     productionRows: scenario.productionRows,
     budgets: scenario.budgets,
     environment: null,
+    generated: [],
     operations: [],
     traffic: [],
     takenAway: null,
@@ -35,6 +36,7 @@ export function blank(scenario: Scenario): Recording {
 export function learnDatabase(recording: Recording, scenario: Scenario, filled: Filled, ready: ReadyTool | null): void {
   recording.migrations = [...filled.migrations]
   recording.assumptions.push(...filled.assumptions)
+  recording.generated = [...filled.generated]
   if (!scenario.tool) return
   const { setup, command, project } = scenario.tool
   recording.tool = {

@@ -914,6 +914,8 @@ export const Recording = z.object({
   productionRows: z.record(z.string(), z.number()),
   budgets: Budgets,
   environment: Environment.nullable(),
+  /** Tables whose rows the harness made up from nothing but the schema. */
+  generated: z.array(z.string()).default([]),
   operations: z.array(OperationInfo),
   traffic: z.array(TrafficOrigin).default([]),
   /**

@@ -64,6 +64,7 @@ export async function applyByTool(
     migrations: await migrationFiles(setup.files, order),
     pendingBy,
     assumptions: [],
+    generated: [],
     notes: byTool ? [...notes, ...passedOver(setup, pending, byTool.pending, notes)] : notes,
   }
 }

@@ -4,7 +4,9 @@ import type { Sql } from '../pg/connect.js'
 import type { Scenario } from '../scenario.js'
 import { fillFromSchema } from '../seeds/generated/index.js'
 import { plural } from '../units.js'
+import type { Filled } from './types.js'
 import { touchedTables } from '../values/touched.js'
+import { withClaims } from '../values/claimed.js'
 import { readShape } from '../values/read-shape.js'
 
 /** Rows made of nothing but the schema, for tables that have none. */
@@ -14,8 +16,10 @@ export async function generate(
   scenario: Scenario,
   emit: Emit,
   signal: AbortSignal,
-): Promise<string[]> {
-  const shape = await readShape(admin)
+): Promise<Pick<Filled, 'assumptions' | 'generated'>> {
+  const pending = scenario.migrations.flatMap((file) => file.statements.map(({ sql }) => sql))
+  // Rows that a pending constraint would refuse prove nothing about production's.
+  const shape = withClaims(await readShape(admin), pending)
   const journal = new Set((scenario.tool?.setup.ledger?.tables ?? []).map(({ schema, name }) => `${schema}.${name}`))
   let last = ''
   const { tables, left, assumptions } = await fillFromSchema({
@@ -24,10 +28,7 @@ export async function generate(
     shape,
     rows: scenario.rows,
     // What the migration works on must not be small.
-    large: touchedTables(
-      scenario.migrations.flatMap((file) => file.statements.map(({ sql }) => sql)),
-      shape,
-    ),
+    large: touchedTables(pending, shape),
     seedNumber: scenario.seedNumber,
     exclude: ({ schema, bare }) => journal.has(`${schema}.${bare}`),
     onProgress: ({ table }) => {
@@ -36,7 +37,7 @@ export async function generate(
     signal,
   })
   const rows = tables.reduce((sum, table) => sum + table.rows, 0)
-  return [
+  const sentences = [
     ...(tables.length > 0
       ? [
           `There is no seed: ${plural(rows, 'row')} were generated for ${plural(tables.length, 'table')} from nothing but the schema. How they are distributed is not production's.`,
@@ -45,4 +46,5 @@ export async function generate(
     ...assumptions,
     ...left.map(({ table, reason }) => `${table} has no rows: ${reason}.`),
   ]
+  return { assumptions: sentences, generated: tables.map(({ name }) => name) }
 }

@@ -71,10 +71,10 @@ export async function fill(
     stopIf(signal)
     // Traffic of ours can use rows of ours; what a user's traffic needs only the user's seed has.
     const { kind } = scenario.traffic.old
-    const assumptions =
+    const made =
       scenario.seeds.length === 0 && (kind === 'schema' || kind === 'production')
         ? await generate(owner, admin, scenario, emit, signal)
-        : []
+        : { assumptions: [], generated: [] }
     await finishSeed(admin)
     await grantApp(admin, scenario.roles.app)
     for (const [role, settings] of [
@@ -82,7 +82,7 @@ export async function fill(
       [scenario.roles.app, scenario.roleSettings.app],
     ] as const)
       for (const [name, value] of Object.entries(settings)) await setForRole(admin, role, name, value, scenario)
-    return { ...filled, assumptions }
+    return { ...filled, ...made }
   } finally {
     await disconnect(owner)
     await disconnect(admin)
@@ -150,4 +150,5 @@ const plain = (scenario: Scenario): Filled => ({
   pendingBy: '',
   notes: [],
   assumptions: [],
+  generated: [],
 })

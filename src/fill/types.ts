@@ -8,4 +8,6 @@ export interface Filled {
   notes: readonly ToolNote[]
   /** What was taken for granted to fill the tables. */
   assumptions: readonly string[]
+  /** Tables whose rows were made up. */
+  generated: readonly string[]
 }

@@ -14,6 +14,7 @@ import { limits, level, METRICS, type Metric } from './budgets.js'
 import { readFacts, type Facts } from './facts.js'
 import { relationSummaries } from './relations.js'
 import { codeBreaks } from './rules/code-breaks.js'
+import { dataNotTested } from './rules/data-not-tested.js'
 import { bulkWrites, checksFail, leftovers, rollback } from './rules/data.js'
 import { felt, lockHeld, lockTimeoutMissing, operationBlocked } from './rules/locks.js'
 import { disturbed } from './rules/disturbances.js'
@@ -50,6 +51,7 @@ export const rules = [
   preparedBreaks,
   lockTimeoutMissing,
   bulkWrites,
+  dataNotTested,
   unmeasured,
   querySlower,
   plansChange,

@@ -2,6 +2,7 @@ import type { Finding, MigrationRun, PgError, TimedPass } from '../../recording.
 import type { Facts } from '../facts.js'
 import { ending, failedOnWire, journalSentence, runName, toolName } from '../tool-words.js'
 import { finding, oneLine } from '../words.js'
+import { failsOnMadeUp } from './data-not-tested.js'
 import { noteOf } from './tool-notes.js'
 
 /** The migration fails at rest, or only while traffic runs; or it does not end in time. */
@@ -78,13 +79,23 @@ function failure(
       `${halfApplied.length} statement(s) before it are committed and stay: the schema is half migrated, and running the migration again starts from there.`,
     )
   else evidence.push('Everything before it was rolled back with it.')
+  const madeUp = failsOnMadeUp(facts, statement, error)
+  if (madeUp)
+    evidence.push(
+      'The rows here were generated from the schema: that they do not fit says nothing about those of production. Give a seed with rows that do.',
+    )
   const journal = run.tool ? journalSentence(facts.recording.tool, run.tool) : null
   if (journal) evidence.push(journal)
-  return finding(rule, 'fail', `${title}: ${error?.sqlstate ?? ''} ${error?.message ?? ''}`.trim(), {
-    evidence,
-    at: facts.at(run.failedStatement),
-    advice: error ? adviceFor(facts, run, error) : null,
-  })
+  return finding(
+    rule,
+    madeUp ? 'inconclusive' : 'fail',
+    `${title}${madeUp ? ' on generated rows' : ''}: ${error?.sqlstate ?? ''} ${error?.message ?? ''}`.trim(),
+    {
+      evidence,
+      at: facts.at(run.failedStatement),
+      advice: error ? adviceFor(facts, run, error) : null,
+    },
+  )
 }
 
 /** The server's error, and what the tool told its user of it: some end without a word. */
