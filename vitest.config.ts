@@ -3,9 +3,10 @@ import { defineConfig } from 'vitest/config'
 const alias = { 'pg-rehearse': new URL('./src/index.ts', import.meta.url).pathname }
 
 /** Slow, but nothing in them is timed: they may run beside each other. */
-const TOOLS = ['tool-rehearsals', 'real-tools', 'real-tools-oracle', 'tool-looks', 'package'].map(
-  (name) => `test/slow/${name}.test.ts`,
-)
+const TOOLS = [
+  ...['tool-rehearsals', 'real-tools', 'real-tools-oracle', 'tool-looks', 'package'],
+  ...['programs', 'traffic-sources'],
+].map((name) => `test/slow/${name}.test.ts`)
 
 export default defineConfig({
   resolve: { alias },

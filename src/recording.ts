@@ -914,7 +914,7 @@ export const Recording = z.object({
   productionRows: z.record(z.string(), z.number()),
   budgets: Budgets,
   environment: Environment.nullable(),
-  /** Tables whose rows the harness made up from nothing but the schema. */
+  /** Tables whose rows the harness made up from nothing but the schema; also those that stayed empty because it could not. */
   generated: z.array(z.string()).default([]),
   operations: z.array(OperationInfo),
   traffic: z.array(TrafficOrigin).default([]),

@@ -59,3 +59,13 @@ describe('failure on rows that were made up', () => {
     expect(severities(report(sql, generated, sqlstate), 'migration-fails')).toEqual(['fail'])
   })
 })
+
+it('a table that could not be filled, and that the migration locks', () => {
+  const relation = { relation: 'orders', kind: 'table' as const, rows: 0, bytes: 0 }
+  const environment = { ...p.environment, relations: [relation] }
+  const of = (generated: string[]) => judged({ recording: { generated, environment } })
+  expect(severities(of(['orders']), 'empty-table')).toEqual(['warn'])
+  expect(severities(of([]), 'empty-table')).toEqual([])
+  const filled = { ...p.environment, relations: [{ ...relation, rows: 5 }] }
+  expect(severities(judged({ recording: { generated: ['orders'], environment: filled } }), 'empty-table')).toEqual([])
+})

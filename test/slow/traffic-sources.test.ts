@@ -106,12 +106,33 @@ describe('derived from the schema', () => {
     expect(contract.code).toBe(0)
   })
 
-  test('a migration that fails leaves the new release unknown', async () => {
-    const { code, report } = await rehearse('alter table orders add constraint c check (total < 0)')
-    expect(code).toBe(1)
-    expect(report.findings[0]?.rule).toBe('migration-fails')
+  test('what no row satisfies fails; what only made-up rows do not satisfy is not known', async () => {
+    const never = await rehearse('alter table orders add column tag text not null')
+    expect(never.code).toBe(1)
+    expect(never.report.findings[0]).toMatchObject({ rule: 'migration-fails', severity: 'fail' })
     // On an empty copy it succeeds: the schema after it is known all the same.
-    expect(report.recording.traffic.map(({ release }) => release)).toEqual(['old', 'new'])
+    expect(never.report.recording.traffic.map(({ release }) => release)).toEqual(['old', 'new'])
+    expect(listing(never.report, 'new', 'tag').length).toBeGreaterThan(0)
+
+    const perhaps = await rehearse('alter table orders add constraint c check (total < 0)')
+    expect(perhaps.code).toBe(4)
+    expect(perhaps.found('migration-fails').map(({ severity }) => severity)).toEqual(['inconclusive'])
+  })
+
+  test('constraints that are added hold on the rows that are made, and are said not to be tested', async () => {
+    const { code, report, found } = await rehearse(`set lock_timeout = '2s';
+      alter table orders add constraint few check (total between 5 and 9);
+      alter table customers alter column name set not null;
+      create unique index on customers (name)`)
+    expect(found('migration-fails')).toEqual([])
+    expect(found('old-code-breaks')).toEqual([])
+    expect(found('data-not-tested').map(({ advice }) => advice?.sql)).toEqual([
+      'select count(*) from orders where not (total between 5 and 9);',
+      'select count(*) from customers where name is null;',
+      'select count(*) from (select 1 from customers where name is not null group by name having count(*) > 1) as doubles;',
+    ])
+    expect(report.recording.generated.sort()).toEqual(['customers', 'orders'])
+    expect(code).toBe(0)
   })
 })
 

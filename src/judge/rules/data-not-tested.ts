@@ -2,6 +2,7 @@ import type { Finding, PgError, Statement } from '../../recording.js'
 import { claimsOf, precheck, type Claim } from '../../sql/claims.js'
 import { statementFacts } from '../../sql/facts.js'
 import type { Facts } from '../facts.js'
+import { strength } from '../../sql/lock-modes.js'
 import { finding } from '../words.js'
 
 const WORDS = {
@@ -25,9 +26,43 @@ const claimsOnMadeUp = (facts: Facts, sql: string): Claim[] =>
  */
 export function dataNotTested(facts: Facts): Finding[] {
   if (facts.quiet?.migration.outcome.ok !== true) return []
-  return facts.recording.migrations
+  return [...emptyTables(facts), ...claimed(facts)]
+}
+
+const claimed = (facts: Facts): Finding[] =>
+  facts.recording.migrations
     .flatMap((file) => file.statements)
     .flatMap((statement) => claimsOnMadeUp(facts, statement.sql).map((claim) => untested(facts, statement, claim)))
+
+/** A table that we could not fill, locked by the migration: its work there took no time for want of rows. */
+function emptyTables(facts: Facts): Finding[] {
+  const { generated } = facts.recording
+  const told = new Set<string>()
+  return (facts.quiet?.migration.statements ?? []).flatMap((run) =>
+    (run.work?.locks ?? []).flatMap(({ relation, kind, mode, existedBefore }) => {
+      if (kind !== 'table' || !existedBefore || told.has(relation)) return []
+      if (
+        !generated.includes(relation) ||
+        facts.rowsHere(relation) !== 0 ||
+        strength(mode) < strength('SHARE UPDATE EXCLUSIVE')
+      )
+        return []
+      told.add(relation)
+      return [
+        finding(
+          'empty-table',
+          'warn',
+          `${relation} is empty here: what the migration does to its rows was not rehearsed`,
+          {
+            evidence: facts.recording.assumptions.filter((sentence) => sentence.startsWith(`${relation} has no rows`)),
+            at: facts.at(run.statement),
+            relation,
+            advice: { text: 'Fill it by a seed of your own (rehearsal/seed.sql).', sql: null },
+          },
+        ),
+      ]
+    }),
+  )
 }
 
 function untested(facts: Facts, statement: Statement, claim: Claim): Finding {
