@@ -96,19 +96,17 @@ export async function placeOf(
   const listed = await git(folder, 'grep', '-l', '-z', '-w', '-I', '-F', ...patterns(near), base.commit, '--', ...paths)
   const files = (listed ?? '').split('\0').flatMap((entry) => entry.slice(entry.indexOf(':') + 1) || [])
   if (files.length === 0) return null
-  const found = await git(
-    folder,
-    'grep',
-    '-n',
-    '-w',
-    '-I',
-    '-F',
-    ...patterns(words),
-    base.commit,
-    '--',
-    ...files.slice(0, 2_000),
-  )
-  const [first] = (found ?? '').split('\n')
-  const place = /^[^:]*:(.+?):(\d+):/.exec(first ?? '')
-  return place ? `${place[1] ?? ''}:${place[2] ?? ''}` : null
+  // Where the table is defined tells more than where it is used.
+  const [defining, using] = [files.filter((file) => DEFINES.test(file)), files.filter((file) => !DEFINES.test(file))]
+  for (const some of [defining, using]) {
+    if (some.length === 0) continue
+    const paths = some.slice(0, 2_000).map((file) => `:(literal)${file}`)
+    const found = await git(folder, 'grep', '-n', '-w', '-I', '-F', ...patterns(words), base.commit, '--', ...paths)
+    const place = /^[^:]*:(.+?):(\d+):/.exec((found ?? '').split('\n')[0] ?? '')
+    if (place) return `${place[1] ?? ''}:${place[2] ?? ''}`
+  }
+  return null
 }
+
+/** Files of ORMs. */
+const DEFINES = /schema|model|entit|prisma|tables?\b/i

@@ -51,11 +51,17 @@ const FEW_ROWS = 1_000
 
 /** Without what is about small tables, unless an index of them is gone. */
 function worthTelling(facts: Facts, plan: PlanComparison): PlanComparison {
-  const tells = ({ kind, relation }: PlanChange): boolean => {
-    if (kind === 'index gone' || relation === null) return true
+  const isSmall = (relation: string): boolean => {
     const here = facts.rowsHere(relation)
-    return here === null || here >= FEW_ROWS || (facts.productionRows(relation) ?? 0) >= FEW_ROWS
+    return here !== null && here < FEW_ROWS && (facts.productionRows(relation) ?? 0) < FEW_ROWS
   }
+  const read = [plan.before, plan.after, plan.settled].flatMap(
+    (one) => one?.nodes.flatMap((node) => node.relation ?? []) ?? [],
+  )
+  // A sort or a join is of all tables that the statement reads.
+  const allSmall = read.length > 0 && read.every(isSmall)
+  const tells = ({ kind, relation }: PlanChange): boolean =>
+    kind === 'index gone' || (relation === null ? !allSmall : !isSmall(relation))
   return { ...plan, changes: plan.changes.filter(tells), lasting: plan.lasting.filter(tells) }
 }
 

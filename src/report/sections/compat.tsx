@@ -52,28 +52,30 @@ export const Compat = (props: { view: View }) => {
         class="compat"
         head={['operation', ...quiet.states.map((state) => state.label)]}
       >
-        {(['old', 'new'] as const).map((release) => (
-          <tbody>
-            <tr class="group">
-              <th scope="rowgroup" colSpan={quiet.states.length + 1}>{`${release} release`}</th>
-            </tr>
-            {rows
-              .filter((row) => row.release === release)
-              .map((row) => (
-                <tr>
-                  <th scope="row">{row.operation}</th>
-                  {row.cells.map((cell, i) => (
-                    <Cell
-                      cell={cell}
-                      first={
-                        quiet.states[i]?.kind === 'before' || (release === 'new' && quiet.states[i]?.kind !== 'after')
-                      }
-                    />
-                  ))}
-                </tr>
-              ))}
-          </tbody>
-        ))}
+        {(['old', 'new'] as const)
+          .filter((release) => rows.some((row) => row.release === release))
+          .map((release) => (
+            <tbody>
+              <tr class="group">
+                <th scope="rowgroup" colSpan={quiet.states.length + 1}>{`${release} release`}</th>
+              </tr>
+              {rows
+                .filter((row) => row.release === release)
+                .map((row) => (
+                  <tr>
+                    <th scope="row">{row.operation}</th>
+                    {row.cells.map((cell, i) => (
+                      <Cell
+                        cell={cell}
+                        first={
+                          quiet.states[i]?.kind === 'before' || (release === 'new' && quiet.states[i]?.kind !== 'after')
+                        }
+                      />
+                    ))}
+                  </tr>
+                ))}
+            </tbody>
+          ))}
       </Table>
       {rows.length < all.length ? (
         <p>{`${plural(all.length - rows.length, 'other operation')} work in every state, sent anew and prepared.`}</p>
