@@ -87,6 +87,7 @@ describe('whether the running release names it', () => {
     await write({
       'src/schema.ts': "export const orders = pgTable('orders', {\n  id: integer('id'),\n  lastNote: text(),\n})\n",
       'src/model.prisma': 'model Customer {\n  id Int\n  lastSeen DateTime\n}\n',
+      'app/[id]/page.ts': 'export default orders.lastNote + orders.onlyHere\n',
       'src/elsewhere.ts': "const status = 'of something else'\n",
       'drizzle/0001.ts': 'sql`alter table orders add column in_a_migration`\n',
       'docs/notes.md': 'orders in_a_document\n',
@@ -101,6 +102,7 @@ describe('whether the running release names it', () => {
 
   it.each([
     ['in the way that an ORM spells it', 'orders', 'last_note', 'src/schema.ts:3'],
+    ['in a file whose name git would take for a pattern', 'orders', 'only_here', 'app/[id]/page.ts:1'],
     ['of a model that is named after one row', 'customers', 'lastSeen', 'src/model.prisma:3'],
     ['in a file that does not name the table', 'orders', 'status', null],
     ['in a migration', 'orders', 'in_a_migration', null],
