@@ -95,7 +95,10 @@ describe('whether the running release names it', () => {
     git('add', '-A')
     git('commit', '-q', '-m', 'the running release')
     git('switch', '-q', '-c', 'feature')
-    await write({ 'src/schema.ts': "export const orders = pgTable('orders', {\n  id: integer('id'),\n})\n" })
+    await write({
+      'src/schema.ts': "export const orders = pgTable('orders', {\n  id: integer('id'),\n})\n",
+      'app/[id]/page.ts': 'export default orders.id\n',
+    })
     git('commit', '-q', '-a', '-m', 'the next one')
   })
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
