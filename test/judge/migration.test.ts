@@ -1,6 +1,6 @@
 /** Rules about the migration's own end, what it leaves, and whether the measurement can be believed. */
 import { describe, expect, it } from 'vitest'
-import type { TimedPass } from '../../src/recording.js'
+import type { CompatCell, TimedPass } from '../../src/recording.js'
 import * as p from '../fixtures/parts.js'
 import { cell, found, judged, outcome, plain, recording, severities, span } from './build.js'
 
@@ -173,6 +173,18 @@ describe('errors of traffic', () => {
     ).toMatch(/23502/)
     expect(found(report, 'traffic-errors')).toHaveLength(1)
     expect(found(report, 'old-code-breaks')[0]?.evidence.join(' ')).toMatch(/9 requests/)
+  })
+  it('of many operations with one SQLSTATE are one finding', () => {
+    const timed = { errors: [error('POOL', { migrate: 7 }), error('POOL', { migrate: 2 }, { operation: 'put' })] }
+    const report = judged({ timed })
+    expect(severities(report, 'traffic-errors')).toEqual(['fail'])
+    expect(found(report, 'traffic-errors')[0]?.title).toBe(
+      '9 requests gave up waiting for a connection: get, put (old release)',
+    )
+    const atRest = (compat: CompatCell[]) =>
+      found(judged({ timed: { errors: [error('23505', { migrate: 7 })] }, quiet: { compat } }), 'traffic-errors')[0]
+    expect(atRest([cell('old', 'get', 'T1')])?.evidence.join(' ')).toContain('At rest it works')
+    expect(atRest([])?.evidence.join(' ')).not.toContain('At rest')
   })
   it('of the other release or another operation are not explained by it', () => {
     const compat = [cell('new', 'get', 'T1', '42703'), cell('old', 'put', 'T1', '42703')]

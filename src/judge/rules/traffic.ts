@@ -1,7 +1,7 @@
 import type { Finding, PhaseName, TrafficError } from '../../recording.js'
 import { unhealthy } from '../../health.js'
 import type { Facts } from '../facts.js'
-import { count, finding, oneLine } from '../words.js'
+import { count, finding, oneLine, operationsInWords } from '../words.js'
 
 /** A deadlock with the migration in the cycle. */
 export function deadlock(facts: Facts): Finding[] {
@@ -32,32 +32,52 @@ export function trafficErrors(facts: Facts): Finding[] {
   const lengths = new Map<PhaseName, number>()
   for (const phase of timed.phases)
     lengths.set(phase.name, (lengths.get(phase.name) ?? 0) + phase.endMs - phase.startMs)
-  return timed.errors.flatMap((error) => {
-    if (error.hidden || error.error.sqlstate === '40P01') return []
-    if (explained(facts, error)) return []
+  const groups = new Map<string, Met[]>()
+  const baseMs = (lengths.get('warmup') ?? 0) + (lengths.get('baseline') ?? 0)
+  const laterMs = (lengths.get('migrate') ?? 0) + (lengths.get('rollout') ?? 0) + (lengths.get('settled') ?? 0)
+  for (const error of timed.errors) {
+    if (error.hidden || error.error.sqlstate === '40P01' || explained(facts, error)) continue
     const base = (error.phases.warmup ?? 0) + (error.phases.baseline ?? 0)
-    const baseMs = (lengths.get('warmup') ?? 0) + (lengths.get('baseline') ?? 0)
     const later = error.count - base
-    const laterMs = (lengths.get('migrate') ?? 0) + (lengths.get('rollout') ?? 0) + (lengths.get('settled') ?? 0)
     const expected = baseMs > 0 ? (base / baseMs) * laterMs : 0
     const clearlyMore = base === 0 ? later > 0 : later > 3 * expected && later > expected + 5
-    if (!clearlyMore || sporadic(facts, error, later)) return []
-    const structural = STRUCTURAL.test(error.error.sqlstate)
-    return [
-      finding(
-        'traffic-errors',
-        structural ? 'fail' : 'warn',
-        `${error.operation} (${error.release} release) failed ${count(later, 'time')} with ${error.error.sqlstate} under traffic`,
-        {
-          evidence: [
-            `${error.error.sqlstate} (${error.error.condition}): ${error.error.message}.`,
-            base === 0 ? 'Absent from the baseline.' : `In the baseline ${base} in ${Math.round(baseMs / 1000)} s.`,
-            quiet ? 'At rest the operation works on every state, so it is the running together that breaks it.' : '',
-          ].filter((sentence) => sentence !== ''),
-        },
-      ),
-    ]
+    if (!clearlyMore || sporadic(facts, error, later)) continue
+    // Of many operations one cause: the pool is used up, a column is gone.
+    const { sqlstate } = error.error
+    groups.set(sqlstate, [...(groups.get(sqlstate) ?? []), { error, base, later }])
+  }
+  return [...groups].map(([sqlstate, group]) => {
+    const later = group.reduce((sum, one) => sum + one.later, 0)
+    const base = group.reduce((sum, one) => sum + one.base, 0)
+    const [first] = group
+    const who = operationsInWords(group.map(({ error }) => error))
+    const probed = group.every(({ error }) =>
+      quiet?.compat.some((cell) => cell.release === error.release && cell.operation === error.operation),
+    )
+    const title =
+      sqlstate === 'POOL'
+        ? `${count(later, 'request')} gave up waiting for a connection: ${who}`
+        : `${who} failed ${count(later, 'time')} with ${sqlstate} under traffic`
+    const messages = [...new Set(group.map(({ error }) => error.error.message))]
+    return finding('traffic-errors', STRUCTURAL.test(sqlstate) || sqlstate === 'POOL' ? 'fail' : 'warn', title, {
+      evidence: [
+        `${sqlstate} (${first?.error.error.condition ?? ''}): ${messages.slice(0, 3).join('; ')}.`,
+        base === 0 ? 'Absent from the baseline.' : `In the baseline ${base} in ${Math.round(baseMs / 1000)} s.`,
+        ...(sqlstate === 'POOL'
+          ? ['All connections of the pool were busy or blocked: so everybody waits, also for tables that nobody locks.']
+          : probed
+            ? ['At rest it works on every state, so it is the running together that breaks it.']
+            : []),
+      ],
+    })
   })
+}
+
+interface Met {
+  error: TrafficError
+  /** In the warm-up and the baseline, and afterwards. */
+  base: number
+  later: number
 }
 
 /** Values that were drawn may clash now and then: a key that is there already, a row that is gone. */
