@@ -5,7 +5,7 @@ const alias = { 'pg-rehearse': new URL('./src/index.ts', import.meta.url).pathna
 /** Slow, but nothing in them is timed: they may run beside each other. */
 const TOOLS = [
   ...['tool-rehearsals', 'real-tools', 'real-tools-oracle', 'tool-looks', 'package'],
-  ...['programs', 'traffic-sources'],
+  ...['programs', 'traffic-sources', 'tool-cli', 'cli-canary', 'wire-markers'],
 ].map((name) => `test/slow/${name}.test.ts`)
 
 export default defineConfig({

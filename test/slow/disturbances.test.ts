@@ -223,7 +223,10 @@ test.each(CASES.map((one) => [title(one), one] as const))('%s', async (_, one) =
     expect(seen.waitedMs).toBeGreaterThan(LASTS_MS - 100)
     const group = pass.blocked.find(({ statement }) => statement === '1.sql#1')
     const names = group?.worst.sessions.map(({ name }) => name) ?? []
-    if (victims.length > 0) expect(names.slice(0, 2)).toEqual([`rehearse disturbance ${one.kind}`, 'migration'])
+    // Right after its end the migration itself is the root, and the queue may be at its longest then.
+    const late = (group?.worst.atMs ?? 0) > pass.disturbance.endMs - 50
+    const roots = [...(late && names[0] === 'migration' ? [] : [`rehearse disturbance ${one.kind}`]), 'migration']
+    if (victims.length > 0) expect(names.slice(0, roots.length)).toEqual(roots)
   }
 
   // How it ended: the same answers, in the end the same success.
