@@ -80,7 +80,7 @@ export async function sweep(args: readonly string[]): Promise<number> {
     report(figures)
   }
   console.log(
-    `\n| schema | tables | read / insert / update | columns touched | operations | left out | baseline | verify |`,
+    `\n| schema | tables | read / insert / update | columns touched | operations | reads, inserts, updates that met a row | left out | baseline | verify |`,
   )
   console.log('|---|---|---|---|---|---|---|---|---|')
   for (const line of lines) console.log(line)
