@@ -679,6 +679,8 @@ export const ProgramRun = z.object({
   byItself: z.boolean(),
   /** Sessions that it opened. */
   sessions: z.number().int(),
+  /** Whether the program worked (answered, or had connected) before the pass ended; of a load, that of what it makes work. */
+  ready: z.boolean().default(true),
   /** Connections that it wanted and did not get, and where to: never production. */
   refused: z.array(z.string()),
 })

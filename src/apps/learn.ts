@@ -19,6 +19,15 @@ const MOST_VALUES = 20
 const LONGEST = 20_000
 const GRACE_MS = 2_000
 
+/** How long the next release's program may take here to be ready. */
+const NEW_READY_MS = 20_000
+
+export interface LearntProgram {
+  operations: ScriptOperation[]
+  /** Why the next release's program does not work on the schema after the migration; null when it does. */
+  broken: string | null
+}
+
 interface Seen {
   sql: string
   extended: boolean
@@ -28,16 +37,23 @@ interface Seen {
 
 /**
  * Starts the program and listens for so long. Throws PROGRAM_NOT_READY, PROGRAM_NOT_CONNECTED, NO_PORT, USAGE. The
- * operations are named as those of a pass under traffic.
+ * operations are named as those of a pass under traffic. That the next release's program does not start is in the result.
  */
-export async function learnProgram(options: ProgramOptions, lastsMs: number): Promise<ScriptOperation[]> {
-  const { release, program, signal } = options
+export async function learnProgram(options: ProgramOptions, lastsMs: number): Promise<LearntProgram> {
+  const { release, signal } = options
+  // What does not work after the migration is seen under traffic; nobody waits for it here for long.
+  const program =
+    release === 'old'
+      ? options.program
+      : { ...options.program, readyWithinMs: Math.min(options.program.readyWithinMs, NEW_READY_MS) }
   const samples = new SampleRecorder([])
   const names = new Operations(release, program.command, samples)
   const seen = new Map<string, Seen>()
-  const failed: { error: Error | null } = { error: null }
+  const failed: { error: Error | null; broken: string | null } = { error: null, broken: null }
   const source = programSource({
     ...options,
+    program,
+    onFailure: ({ message }) => (failed.broken = message),
     capture: ({ commands }) => {
       for (const command of commands) if (command.error === null) note(command, names, seen)
     },
@@ -56,7 +72,13 @@ export async function learnProgram(options: ProgramOptions, lastsMs: number): Pr
     const endMs = performance.now() + lastsMs + (release === 'new' ? program.readyWithinMs : 0)
     const enough = (): boolean => release === 'old' || seen.size > 0
     let leftMs = lastsMs
-    while (leftMs > 0 && performance.now() < endMs && failed.error === null && signal?.aborted !== true) {
+    while (
+      leftMs > 0 &&
+      performance.now() < endMs &&
+      failed.error === null &&
+      failed.broken === null &&
+      signal?.aborted !== true
+    ) {
       await sleep(100, signal)
       if (enough()) leftMs -= 100
     }
@@ -66,7 +88,10 @@ export async function learnProgram(options: ProgramOptions, lastsMs: number): Pr
     await source.close()
   }
   if (failed.error !== null) throw failed.error
-  return [...seen].map(([name, one]) => operation(release, program.command, name, one))
+  return {
+    operations: [...seen].map(([name, one]) => operation(release, program.command, name, one)),
+    broken: failed.broken,
+  }
 }
 
 function note(command: WireCommand, names: Operations, seen: Map<string, Seen>): void {

@@ -3,6 +3,7 @@
  * through that is one release's traffic. It works at its own pace: a closed loop, in which nothing is scheduled, queued
  * or dropped.
  */
+import { RehearsalError } from '../errors.js'
 import type { Address } from '../pg/connect.js'
 import type { OperationInfo, PgError, PhaseName, ProgramRun, Release } from '../recording.js'
 import type { Counts } from '../traffic/settled.js'
@@ -30,6 +31,8 @@ export interface ProgramOptions {
   graceMs?: number
   /** Told of everything that it sends, parameters included: for a copy that is thrown away. */
   capture?: (exchange: Exchange) => void
+  /** Told why the new release's program does not work. */
+  onFailure?: (error: RehearsalError) => void
 }
 
 export interface ProgramSource extends TrafficSource {
@@ -45,7 +48,7 @@ export interface ProgramSource extends TrafficSource {
  * `open` starts the old release's program and waits until it works; the new one's is started by the first rate above zero
  * outside the phase `migrate`. A rate of zero from the start ends it; a ramp down to zero lets it go on until then.
  * `open` throws PROGRAM_NOT_READY, PROGRAM_NOT_CONNECTED, NO_PORT, USAGE; what the new release's program fails with goes
- * to `onClientError`.
+ * to `onFailure` and into the warnings, and its runs say that it was not ready.
  */
 export const programSource =
   (options: ProgramOptions) =>
@@ -66,6 +69,7 @@ class Source implements ProgramSource {
   #started: Promise<void> | null = null
   #isReady = false
   #ended: Promise<void> | null = null
+  #failed: RehearsalError | null = null
 
   constructor(options: ProgramOptions, sink: Sink) {
     this.release = options.release
@@ -127,7 +131,17 @@ class Source implements ProgramSource {
       // What was never started may still be.
       if (this.#started) this.#end()
     } else if (toPerSecond > 0 && this.#proxy && !this.#started && !this.#ended && this.#phase !== 'migrate')
-      this.#start(this.#proxy).catch((error: unknown) => this.#sink.onClientError(error))
+      this.#start(this.#proxy).catch((error: unknown) => this.#fail(error))
+  }
+
+  /** That the next release does not start on the schema after the migration is a result, and no reason to stop. */
+  #fail(error: unknown): void {
+    if (!(error instanceof RehearsalError)) {
+      this.#sink.onClientError(error)
+      return
+    }
+    this.#failed = error
+    this.#options.onFailure?.(error)
   }
 
   #end(): void {
@@ -191,7 +205,7 @@ class Source implements ProgramSource {
   }
 
   runs(): ProgramRun[] {
-    return this.#runner?.runs() ?? []
+    return (this.#runner?.runs() ?? []).map((run) => ({ ...run, ready: this.#isReady }))
   }
 
   operations(): OperationInfo[] {
@@ -201,7 +215,11 @@ class Source implements ProgramSource {
   warnings(): string[] {
     const late =
       this.#started && !this.#isReady && this.release === 'new'
-        ? ['The program of the new release did not work yet when the pass ended: give it a longer rollout.']
+        ? [
+            this.#failed === null
+              ? 'The program of the new release did not work yet when the pass ended: give it a longer rollout.'
+              : `After the migration ${this.#failed.message}.`,
+          ]
         : []
     return [...late, ...(this.#runner?.warnings() ?? [])]
   }

@@ -126,7 +126,7 @@ export class Supervisor {
       port === null ? host : `${host}:${port}`,
     )
     const run = { startMs, endMs, exitCode: byItself ? end.exitCode : null, byItself, sessions: sessions() - before }
-    if (this.#runs.length < LISTED) this.#runs.push({ release, role, command, ...run, refused })
+    if (this.#runs.length < LISTED) this.#runs.push({ release, role, command, ...run, ready: true, refused })
     else this.#unlisted++
     if (byItself) this.#judge(run, end.name)
   }

@@ -79,7 +79,7 @@ async function learnt(
     if (kind === 'schema') return derived({ scenario, release, known, touched, before: shapes.before })
     if (kind === 'production') return fromProduction({ scenario, release, known, touched })
     const one = fixed[release]
-    return one?.learn ? { ...one, ...(await seenOf(options, one.learn, known)) } : one
+    return one?.learn ? { ...one, ...(await seenOf(options, one.origin, one.learn, known)) } : one
   }
   const { unknown } = await learn(
     options,
@@ -182,17 +182,22 @@ const LEARN_MS = 4_000
 /** What a program sends, as far as each statement can be tried by itself. */
 async function seenOf(
   { scenario: { rows, seedNumber }, emit }: SupplyOptions,
+  of: TrafficOrigin,
   learn: NonNullable<Made['learn']>,
   { address, app, filled }: Known,
-): Promise<Pick<Made, 'operations'>> {
+): Promise<Pick<Made, 'operations' | 'origin' | 'assumptions'>> {
   emit({ type: 'step', text: 'listening to what the program sends' })
-  const operations = await learn(address)
-  if (!filled) return { operations }
-  return verifyOperations(app, operations, {
+  const { operations, broken } = await learn(address)
+  const assumptions = broken === null ? [] : [`When it was listened to after the migration, ${broken}.`]
+  if (!filled) return { operations, origin: of, assumptions }
+  const verified = await verifyOperations(app, operations, {
     seed: seedNumber,
     variables: { rows, clientId: 0, seed: seedNumber },
     tries: 4,
   })
+  // They are played all the same; it is only the states of the schema that they are not tried on.
+  const leftOut = verified.leftOut.map((one) => ({ ...one, reason: `only under traffic, not at rest: ${one.reason}` }))
+  return { operations: verified.operations, origin: { ...of, leftOut }, assumptions }
 }
 
 /** The same operations for the new release. */

@@ -1,12 +1,13 @@
 /** Operations of one release from a schema that is known. */
 import { activityOf } from '../profile/index.js'
+import type { LearntProgram } from '../apps/learn.js'
 import type { ProgramSource } from '../apps/source.js'
 import type { Address } from '../pg/connect.js'
 import type { Sink } from '../traffic/source.js'
 import type { Release, TrafficOrigin } from '../recording.js'
 import type { Scenario } from '../scenario.js'
 import { coverage, deriveOperations, verifyOperations, type Derived } from '../traffic/derived/index.js'
-import type { Operation, ScriptOperation } from '../traffic/operation.js'
+import type { Operation } from '../traffic/operation.js'
 import { productionOperations } from '../traffic/production/index.js'
 import { plural } from '../units.js'
 import { keepingTo, withClaims } from '../values/claimed.js'
@@ -21,7 +22,7 @@ export interface Made {
   /** Starts the program whose queries are the traffic; only of a program. */
   start?: (address: Address) => (sink: Sink) => ProgramSource
   /** Runs it for a short time to see what it sends. */
-  learn?: (address: Address) => Promise<ScriptOperation[]>
+  learn?: (address: Address) => Promise<LearntProgram>
 }
 
 export interface MakeOptions {

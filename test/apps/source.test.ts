@@ -307,3 +307,20 @@ test('what a program sends is not kept', async () => {
   await eventually(() => proxy.sessions.length === 0)
   await proxy.close()
 })
+
+test('a next release that does not start is a result: it is told, and stops nothing', async () => {
+  const failures: string[] = []
+  const next = program(
+    { command: 'node nothere.mjs', ready: 'http://127.0.0.1:$PORT/' },
+    { release: 'new', onFailure: ({ code }) => failures.push(code) },
+  )
+  await next.source.open()
+  next.phase('rollout', 1, 10)
+  await eventually(() => failures.length > 0)
+  expect(failures).toEqual(['PROGRAM_NOT_READY'])
+  await next.source.close()
+  expect(next.errors).toEqual([])
+  expect(next.source.runs().map(({ ready }) => ready)).toEqual([false, false, false])
+  expect(next.source.warnings()[0]).toMatch(/^After the migration the program of the new release /)
+  expect(alive(next.root)).toEqual([])
+})

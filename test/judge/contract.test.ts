@@ -167,9 +167,33 @@ describe('no traffic of the running release', () => {
       exitCode: null,
       byItself: false,
       sessions: 1,
+      ready: true,
       refused: [],
     }
     const one = judged({ recording: { operations: [] }, timed: { programs: [run] } })
     expect(severities(one, 'no-traffic')).toEqual([])
+  })
+})
+
+describe('the program of the next release', () => {
+  const run = (ready: boolean, role: 'serve' | 'load' = 'serve') => ({
+    release: 'new' as const,
+    role,
+    command: 'npm start',
+    startMs: 0,
+    endMs: 9,
+    exitCode: null,
+    byItself: false,
+    sessions: 0,
+    ready,
+    refused: [],
+  })
+  it('that never works is inconclusive, unless what it sent proves more', () => {
+    const warnings = ['After the migration the program of the new release is not ready (npm start): it ended.']
+    const one = judged({ timed: { programs: [run(false), run(false, 'load')], warnings } })
+    expect(severities(one, 'inconclusive-program')).toEqual(['inconclusive'])
+    expect(found(one, 'inconclusive-program')[0]?.evidence).toEqual(warnings)
+    expect(severities(judged({ timed: { programs: [run(false), run(true)] } }), 'inconclusive-program')).toEqual([])
+    expect(severities(judged({ timed: { programs: [] } }), 'inconclusive-program')).toEqual([])
   })
 })

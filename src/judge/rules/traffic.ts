@@ -151,6 +151,27 @@ function noTraffic({ recording, timed }: Facts): Finding[] {
       ]
 }
 
+/** What does not run proves nothing of what it would do. What it sent until then is judged like anything else. */
+function notReady({ timed }: Facts): Finding[] {
+  const runs = (timed?.programs ?? []).filter(({ release, role }) => release === 'new' && role === 'serve')
+  const [first] = runs
+  if (!first || runs.some(({ ready }) => ready)) return []
+  return [
+    finding(
+      'inconclusive-program',
+      'inconclusive',
+      'The program of the next release did not come to work after the migration',
+      {
+        evidence: (timed?.warnings ?? []).filter((sentence) => sentence.includes('program of the new release')),
+        advice: {
+          text: 'Look whether it works on the schema after the migration; where it only needs longer, give it a longer --rollout.',
+          sql: null,
+        },
+      },
+    ),
+  ]
+}
+
 /** What makes the measurement itself worthless. */
 export function health(facts: Facts): Finding[] {
   const { recording, timed, quiet } = facts
@@ -175,5 +196,5 @@ export function health(facts: Facts): Finding[] {
           : null,
     }),
   )
-  return [...causes, ...noTraffic(facts)]
+  return [...causes, ...noTraffic(facts), ...notReady(facts)]
 }
