@@ -18,7 +18,7 @@ const SCHEMA = `
     placed_at timestamptz not null default now());
   create index on orders (customer_id, placed_at);`
 
-const PHASES = ['--warmup', '300ms', '--baseline', '2s', '--rollout', '2s', '--settle', '1s', '--rows', '2000']
+const PHASES = ['--warmup', '300ms', '--baseline', '1500ms', '--rollout', '1s', '--settle', '500ms', '--rows', '2000']
 
 async function rehearse(
   migration: string,
