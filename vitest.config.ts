@@ -8,6 +8,11 @@ const TOOLS = [
   ...['programs', 'traffic-sources', 'tool-cli', 'cli-canary', 'wire-markers'],
 ].map((name) => `test/slow/${name}.test.ts`)
 
+/** Not slow, but more than the plain tests have time for. */
+const BESIDE = ['pass/disturbed', 'apps/source', 'branches/lifecycle', 'traffic/manners'].map(
+  (name) => `test/${name}.test.ts`,
+)
+
 export default defineConfig({
   resolve: { alias },
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
@@ -20,7 +25,7 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['test/**/*.test.{ts,tsx}'],
-          exclude: ['test/slow/**'],
+          exclude: ['test/slow/**', ...BESIDE],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
@@ -38,7 +43,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'tools', include: TOOLS, testTimeout: 600_000, hookTimeout: 120_000 },
+        test: { name: 'tools', include: [...TOOLS, ...BESIDE], testTimeout: 600_000, hookTimeout: 120_000 },
       },
     ],
   },

@@ -118,8 +118,9 @@ describe('messages that are no plain list of statements', () => {
       const { works, trace } = await measured(at, text, [text])
       expect(trace.run.outcome).toEqual({ ok: true })
       expect(works[0]).toMatchObject({ locksFrom: 'sampled', indexBuilds: [{ relation: 'i' }] })
-      // A look may fall into the moment in which it reads the catalog entries of the table, too.
-      expect(locks(works[0]).filter((lock) => lock !== 'ACCESS SHARE users')).toEqual(['SHARE UPDATE EXCLUSIVE users'])
+      // A look may fall into the moment in which the session is asked for the sizes of the tables.
+      const its = locks(works[0]).filter((lock) => !lock.startsWith('ACCESS SHARE'))
+      expect(its).toEqual(['SHARE UPDATE EXCLUSIVE users'])
       expect(works[0]?.transactions).toBeGreaterThan(1)
       expect(await leftIn(at)).toEqual([])
     })
