@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { dropped, takenAway } from '../../src/supply/taken-away.js'
+import { withClaims } from '../../src/values/claimed.js'
 import { touchedTables } from '../../src/values/touched.js'
 import { readShape } from '../../src/values/read-shape.js'
 import type { SchemaShape } from '../../src/values/types.js'
@@ -64,6 +65,29 @@ describe('tables that a migration names', () => {
   ])('%s', (text, names) => {
     expect([...touchedTables([text], before)].sort()).toEqual(names)
   })
+})
+
+it('made-up rows are to keep to what the pending statements take for granted', () => {
+  const claimed = withClaims(before, [
+    'alter table orders alter column note set not null',
+    'alter table orders add constraint c check (total > 0 and status is not null)',
+    'create unique index on orders (status)',
+    'alter table shop.orders add foreign key (id) references orders',
+    'alter table nowhere alter column a set not null',
+  ])
+  const orders = claimed.tables.find(({ name }) => name === 'orders')
+  expect(orders?.columns.filter(({ notNull }) => notNull).map(({ name }) => name)).toEqual(['id', 'note'])
+  expect(orders?.checks.map(({ expression, columns }) => [expression, columns])).toEqual([
+    ['total > 0 and status is not null', ['total', 'status']],
+  ])
+  expect(orders?.keys.map(({ kind, columns }) => [kind, columns])).toEqual([
+    ['primary', ['id']],
+    ['unique', ['status']],
+  ])
+  expect(claimed.tables.find(({ name }) => name === 'shop.orders')?.foreignKeys).toMatchObject([
+    { columns: ['id'], target: 'orders', targetColumns: ['id'] },
+  ])
+  expect(withClaims(before, ['alter table orders add column a int'])).toBe(before)
 })
 
 describe('whether the running release names it', () => {
